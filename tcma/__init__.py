@@ -1,0 +1,1 @@
+"""TCMA: through-channel marketing automation."""

@@ -1,0 +1,144 @@
+"""Settings: environment, `.env`, or a `_FILE` path for secrets. Every name starts with TCMA_."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+REPO = Path(__file__).resolve().parent.parent
+
+
+def _read_secret_files(environ: dict[str, str]) -> dict[str, str]:
+    """Values for TCMA_X from TCMA_X_FILE; raises ValueError where both are set or the file can't be read."""
+    found: dict[str, str] = {}
+    for name, path in environ.items():
+        if name.startswith("TCMA_") and name.endswith("_FILE") and path:
+            target = name.removesuffix("_FILE")
+            if environ.get(target):
+                raise ValueError(f"Set {target} or {name}, not both.")
+            try:
+                found[target.removeprefix("TCMA_").lower()] = Path(path).read_text().strip()
+            except OSError as error:
+                raise ValueError(f"{name} names {path}, which cannot be read: {error.strerror}.") from None
+    return found
+
+
+class Settings(BaseSettings):
+    """All settings with their defaults; a default runs everything on one machine without any server."""
+
+    model_config = SettingsConfigDict(env_prefix="TCMA_", env_file=".env", extra="ignore")
+
+    data_dir: Path = Field(default=REPO / "var", description="Where the embedded database, files and journals live.")
+    database_url: str | None = Field(default=None, description="PostgreSQL as the role tcma_app; empty: embedded.")
+    migration_url: str | None = Field(default=None, description="PostgreSQL as the role tcma_owner; migrations only.")
+    broker_url: str | None = Field(default=None, description="Celery broker; empty: the database.")
+    smtp_url: str | None = Field(default=None, description="smtp[s]://user:pass@host:port; empty: the mailbox.")
+    ses_region: str | None = None
+    storage_url: str | None = Field(default=None, description="file:///… or s3://bucket?endpoint=…; empty: DATA_DIR/files.")
+    public_url: str | None = Field(default=None, description="Origin of the app; empty: http://localhost:PORT.")
+    tracking_url: str | None = Field(default=None, description="Origin of links; empty: http://127.0.0.1:PORT.")
+    secret_key: str | None = Field(default=None, description="Comma-separated; the first signs, all verify.")
+    suppression_key: str | None = Field(default=None, description="Keys suppression hashes; never rotates.")
+    trusted_proxies: int = Field(default=0, ge=0, description="How many proxies in front set X-Forwarded-*.")
+    port: int = Field(default=8000, ge=1, le=65535)
+    demo: bool = False
+    platform_name: str = "TCMA"
+    platform_sender: str = Field(default="mail@tcma.example", description="From address until a partner's is verified.")
+    mailbox_port: int = Field(default=0, ge=0, le=65535, description="SMTP port of the mailbox; 0: PORT + 25.")
+    metrics_token: str | None = Field(default=None, description="Bearer token that /metrics asks for beyond loopback.")
+    log_format: str = Field(default="text", pattern="^(text|json)$")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _secrets_from_files(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {**_read_secret_files(dict(os.environ)), **values}
+
+    @field_validator("public_url", "tracking_url")
+    @classmethod
+    def _origin(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/"):
+            raise ValueError("an origin such as https://app.example.com, without a path")
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @property
+    def public_origin(self) -> str:
+        return self.public_url or f"http://localhost:{self.port}"
+
+    @property
+    def tracking_origin(self) -> str:
+        return self.tracking_url or f"http://127.0.0.1:{self.port}"
+
+    @property
+    def mail_url(self) -> str:
+        """Where mail goes: TCMA_SMTP_URL, or the mailbox of this machine."""
+        return self.smtp_url or f"smtp://127.0.0.1:{self.mailbox_smtp_port}"
+
+    @property
+    def mailbox_smtp_port(self) -> int:
+        return self.mailbox_port or self.port + 25
+
+    @property
+    def files_url(self) -> str:
+        return self.storage_url or (self.data_dir / "files").as_uri()
+
+    @cached_property
+    def secrets(self) -> tuple[bytes, ...]:
+        """Signing secrets, newest first. Without TCMA_SECRET_KEY one is made and kept in DATA_DIR."""
+        if self.secret_key:
+            return tuple(part.strip().encode() for part in self.secret_key.split(",") if part.strip())
+        return (kept_secret(self.data_dir / "secret.key"),)
+
+    @cached_property
+    def suppression_secret(self) -> bytes:
+        if self.suppression_key:
+            return self.suppression_key.encode()
+        return kept_secret(self.data_dir / "suppression.key")
+
+    def derived_keys(self, purpose: str) -> tuple[bytes, ...]:
+        """One 32-byte key a secret for `purpose`, newest first, so that no two purposes share a key."""
+        return tuple(hmac.new(secret, purpose.encode(), hashlib.sha256).digest() for secret in self.secrets)
+
+
+def kept_secret(path: Path) -> bytes:
+    """The secret in `path`, made once with mode 0600; safe when two processes start at the same time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_bytes().strip()
+    with os.fdopen(handle, "wb") as file:
+        file.write(os.urandom(32).hex().encode())
+    return path.read_bytes().strip()
+
+
+_settings: Settings | None = None
+
+
+def settings() -> Settings:
+    """The process's settings, read once."""
+    global _settings
+    if _settings is None:
+        _settings = Settings()
+    return _settings
+
+
+def use_settings(value: Settings | None) -> None:
+    """Replace the process's settings: tests and the supervisor only."""
+    global _settings
+    _settings = value
