@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import tempfile
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -48,7 +50,11 @@ class Settings(BaseSettings):
     secret_key: str | None = Field(default=None, description="Comma-separated; the first signs, all verify.")
     suppression_key: str | None = Field(default=None, description="Keys suppression hashes; never rotates.")
     trusted_proxies: int = Field(default=0, ge=0, description="How many proxies in front set X-Forwarded-*.")
-    port: int = Field(default=8000, ge=1, le=65535)
+    port: int = Field(default=8000, ge=1, le=65535, description="Port of the web server.")
+    host: str = Field(default="127.0.0.1", description="Address the web server listens on; 0.0.0.0: every one.")
+    web_workers: int = Field(default=0, ge=0, description="Web server processes; 0: one a CPU core, at most 4.")
+    web_threads: int = Field(default=4, ge=1, description="Threads of each web server process.")
+    worker_threads: int = Field(default=4, ge=1, description="Tasks that one worker runs at a time.")
     demo: bool = False
     platform_name: str = "TCMA"
     platform_sender: str = Field(default="mail@tcma.example", description="From address until a partner's is verified.")
@@ -116,14 +122,23 @@ class Settings(BaseSettings):
 
 
 def kept_secret(path: Path) -> bytes:
-    """The secret in `path`, made once with mode 0600; safe when two processes start at the same time."""
+    """The secret in `path`, made once with mode 0600; safe when several processes start at the same time.
+
+    A fresh secret is written whole beside `path` and then linked to it: the link fails where another process
+    was first, and nobody ever reads half a secret.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes().strip()
-    with os.fdopen(handle, "wb") as file:
-        file.write(os.urandom(32).hex().encode())
+    if not path.exists():
+        handle, fresh = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(os.urandom(32).hex().encode())
+                file.flush()
+                os.fsync(file.fileno())
+            with suppress(FileExistsError):
+                os.link(fresh, path)
+        finally:
+            os.unlink(fresh)
     return path.read_bytes().strip()
 
 
