@@ -31,3 +31,8 @@ def at(moment: datetime) -> Iterator[datetime]:
         yield moment
     finally:
         _fixed.reset(token)
+
+
+def fixed() -> datetime | None:
+    """The moment that `at` holds, or None while the clock runs."""
+    return _fixed.get()

@@ -1,0 +1,1 @@
+"""who: organizations, partnerships, members, sign-in, API keys, invitations."""

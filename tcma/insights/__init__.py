@@ -1,0 +1,1 @@
+"""learn: homes, the funnel, figures that link to their rows."""

@@ -1,0 +1,1 @@
+"""answer: landing pages, forms, scoring, the partner's inbox."""
