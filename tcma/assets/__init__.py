@@ -1,0 +1,1 @@
+"""What partners show: kits and their versions, brand profiles, co-branded files."""
