@@ -1,0 +1,64 @@
+"""Example data for the page that shows every component; the shell serves it in debug and in the demo only."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from flask_wtf import FlaskForm
+from wtforms import (
+    BooleanField,
+    DateField,
+    DecimalField,
+    EmailField,
+    FileField,
+    RadioField,
+    SelectField,
+    StringField,
+    TextAreaField,
+)
+from wtforms.validators import DataRequired, Length, NumberRange
+
+from tcma import clock
+
+
+class ExampleForm(FlaskForm):  # type: ignore[misc]
+    """One field of each kind, so that the page shows labels, help, limits and errors."""
+
+    name = StringField("Name of the launch", validators=[DataRequired("Give the launch a name."), Length(max=60)])
+    reply_to = EmailField("Replies go to", description="Your own address; the service never reads these replies.")
+    audience = SelectField(
+        "List", choices=[("all", "All customers (1,204)"), ("old", "Not heard from in a year (312)")]
+    )
+    message = TextAreaField("Opening words", validators=[Length(max=280)])
+    when = RadioField("When", choices=[("now", "Now"), ("later", "At a chosen time")], default="now")
+    day = DateField("Day")
+    amount = DecimalField(
+        "Budget", validators=[NumberRange(max=5000, message="Ask for at most €5,000.00; your allocation has no more left.")]
+    )
+    contacts = FileField("Contacts")
+    basis = BooleanField("These people agreed to hear from us, or are our customers.")
+    digest = BooleanField("Send me a summary on Mondays", description="It comes at 8:00 in your time zone.")
+
+
+def example_context() -> dict[str, Any]:
+    """What the template needs beyond the globals of every page: two forms and the moments it shows.
+
+    `form` is as a person first sees it, `wrong` as it comes back with two errors. Must run inside a request.
+    """
+    now = clock.now()
+    form = ExampleForm(formdata=None, data={"name": "Spring launch", "reply_to": "ana@northwind.example"})
+    wrong = ExampleForm(formdata=None, prefix="wrong-", data={"name": "", "amount": 7200})
+    wrong.validate(extra_validators={})
+    return {
+        "form": form,
+        "wrong": wrong,
+        "moments": {
+            "minutes_ago": now - timedelta(minutes=4),
+            "hours_ago": now - timedelta(hours=3),
+            "yesterday": now - timedelta(days=1, hours=2),
+            "last_week": now - timedelta(days=8),
+            "soon": now + timedelta(hours=5),
+            "next_week": now + timedelta(days=6),
+        },
+    }
