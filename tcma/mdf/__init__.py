@@ -1,0 +1,1 @@
+"""Market development funds: programmes, ledger, requests, claims, evidence, reconciliation and payments."""
