@@ -166,9 +166,8 @@ class EmbeddedPostgres:
         with self._lock():
             if self.pid() is None:
                 return
-            mode = "immediate" if self.for_tests else "fast"
             stop = ["pg_ctl", "stop", "-D", str(self.place.pgdata), "-w"]
-            stopped = self._run(*stop, "-m", mode, "-t", str(int(timeout)))
+            stopped = self._run(*stop, "-m", "fast", "-t", str(int(timeout)))
             if stopped.returncode != 0 and self.pid() is not None:
                 # Shut down without a checkpoint: the next start recovers from the log, nothing is lost.
                 self._run(*stop, "-m", "immediate", "-t", "15")
