@@ -1,0 +1,1 @@
+"""Deliveries: planning, rendering, transports, journal, tracking, bounces, sending identities."""

@@ -1,0 +1,53 @@
+"""What came of one try to hand over one message: the same four answers from every transport."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ReplyKind(StrEnum):
+    """The verdict. `unknown` means that the last byte left and no answer came: never send again by itself."""
+
+    SENT = "sent"
+    FAILED = "failed"
+    DEFERRED = "deferred"
+    UNKNOWN = "unknown"
+
+
+class Stage(StrEnum):
+    """Which step the verdict answers: the connection, MAIL, RCPT, DATA with the message, the final dot."""
+
+    CONNECT = "connect"
+    MAIL = "mail"
+    RCPT = "rcpt"
+    DATA = "data"
+    DOT = "dot"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One verdict. `code` is the server's three digits, or None where no server said it (a lost connection).
+
+    `enhanced` is the RFC 3463 status ("5.1.1") and `text` the server's words without code and status.
+    """
+
+    kind: ReplyKind
+    code: int | None = None
+    enhanced: str | None = None
+    text: str = ""
+    stage: Stage = Stage.DOT
+
+    @property
+    def spends_attempt(self) -> bool:
+        """False where nobody judged this message: trouble with the connection, the provider or the sender.
+
+        Such a delivery goes back to pending as it was; the breaker counts the trouble instead. A connection
+        lost under the message itself does spend an attempt, so that a message that breaks servers is not
+        tried for ever.
+        """
+        if self.kind is not ReplyKind.DEFERRED:
+            return True
+        return self.stage not in (Stage.CONNECT, Stage.MAIL) and not (
+            self.code == 421 and self.stage is Stage.RCPT
+        )
