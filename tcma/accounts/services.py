@@ -1,0 +1,142 @@
+"""Use cases of accounts that every other one stands on: organizations, users, members, partnerships."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import unicodedata
+from uuid import UUID
+
+from email_validator import EmailNotValidError, validate_email
+from flask_security.utils import hash_password
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tcma import audit, clock, events, mail
+from tcma.access import ROLES_OF_KIND, Actor, Kind, Permission, Role
+from tcma.accounts import queries
+from tcma.accounts.models import Member, Organization, Partnership, User
+from tcma.accounts.states import PartnershipStatus
+from tcma.config import settings
+from tcma.db import elevated
+from tcma.errors import Invalid
+
+
+def clean_address(address: str, *, field: str = "email") -> str:
+    """A deliverable-looking address in lower case, or Invalid."""
+    try:
+        return validate_email(address.strip(), check_deliverability=False).normalized.lower()
+    except EmailNotValidError as error:
+        raise Invalid({field: f"This is not an email address: {error}"}) from None
+
+
+def free_slug(session: Session, name: str) -> str:
+    """A slug from `name` that no organization has; needs an elevated session."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    base = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40] or "organization"
+    taken = set(session.scalars(select(Organization.slug).where(Organization.slug.startswith(base))))
+    slug, number = base, 2
+    while slug in taken:
+        slug, number = f"{base}-{number}", number + 1
+    return slug
+
+
+def provision_organization(
+    session: Session, actor: Actor, *, kind: Kind, name: str, country: str = "", currency: str = "EUR",
+    timezone: str = "UTC", color: str = "#2f5fd0", scratch: bool = False,
+) -> Organization:  # fmt: skip
+    """Make an organization: an operator's right. Raises Forbidden, Invalid."""
+    actor.require(Permission.ORGANIZATION_PROVISION)
+    if not name.strip():
+        raise Invalid({"name": "Give the organization a name."})
+    with elevated(session, "a new organization has no tenant yet"):
+        organization = Organization(
+            kind=kind, name=name.strip(), slug=free_slug(session, name), legal_name=name.strip(), country=country,
+            currency=currency, timezone=timezone, color=color, scratch=scratch,
+        )  # fmt: skip
+        session.add(organization)
+        session.flush()
+    audit.record(session, actor, "organization.provision", organization, after={"kind": kind})
+    return organization
+
+
+def find_user(session: Session, email: str) -> User | None:
+    return session.scalar(select(User).where(User.email == email.lower()))
+
+
+def ensure_user(session: Session, *, email: str, name: str = "", password: str | None = None) -> User:
+    """The user of that address, made if there is none. A password is only set on a new user."""
+    address = clean_address(email)
+    user = find_user(session, address)
+    if user is None:
+        user = User(
+            email=address, name=name.strip(), fs_uniquifier=secrets.token_hex(32),
+            password=hash_password(password or secrets.token_urlsafe(24)), confirmed_at=clock.now(),
+        )  # fmt: skip
+        session.add(user)
+        session.flush()
+    return user
+
+
+def add_member(session: Session, actor: Actor, organization: Organization, user: User, *, roles: set[Role]) -> Member:
+    """Give `user` `roles` in `organization`. Raises Forbidden, Invalid for roles of another kind."""
+    if actor.organization_id != organization.id:
+        actor.require(Permission.ORGANIZATION_PROVISION)
+    wrong = [role for role in roles if role not in ROLES_OF_KIND[organization.kind]]
+    if wrong or not roles:
+        fitting = ", ".join(ROLES_OF_KIND[organization.kind])
+        raise Invalid({"roles": f"Choose at least one role of a {organization.kind}: {fitting}."})
+    with elevated(session, "a member of another tenant is added by the operator or by an invitation"):
+        member = session.scalar(
+            select(Member).where(Member.organization_id == organization.id, Member.user_id == user.id)
+        )
+        if member is None:
+            member = Member(organization_id=organization.id, user_id=user.id, roles=[])
+            session.add(member)
+        member.roles = sorted({*member.roles, *(str(role) for role in roles)}) if not member.removed_at else sorted(roles)
+        member.removed_at = None
+        session.flush()
+    audit.record(session, actor, "member.add", member, after={"roles": " ".join(sorted(roles))})
+    return member
+
+
+def start_partnership(
+    session: Session, actor: Actor, *, vendor_id: UUID, partner_id: UUID, status: PartnershipStatus,
+    tier: str = "Registered", territory: str = "",
+) -> Partnership:  # fmt: skip
+    """Link a vendor and a partner in `status` invited or applying; the same pair is linked once."""
+    now = clock.now()
+    with elevated(session, "the link is made before either side can see it"):
+        partnership = session.scalar(
+            select(Partnership).where(Partnership.vendor_id == vendor_id, Partnership.partner_id == partner_id)
+        )
+        if partnership is None:
+            partnership = Partnership(
+                vendor_id=vendor_id, partner_id=partner_id, status=status, tier=tier, territory=territory,
+                invited_at=now if status is PartnershipStatus.INVITED else None,
+                applied_at=now if status is PartnershipStatus.APPLYING else None,
+            )  # fmt: skip
+            session.add(partnership)
+            session.flush()
+    audit.record(session, actor, "partnership.start", partnership, after={"status": status, "tier": tier})
+    return partnership
+
+
+def activate_partnership(session: Session, actor: Actor, partnership: Partnership) -> None:
+    """Open the programme to the partner; later rooms hear of it."""
+    partnership.activate(by=actor, at=clock.now())
+    session.flush()
+    events.publish(session, actor, events.PartnershipActivated(partnership.vendor_id, partnership.partner_id))
+
+
+def tell(session: Session, organization_id: UUID, roles: tuple[Role, ...], template: str, *, data: dict[str, object], once_key: str | None = None) -> int:
+    """Post a notification mail to each member of an organization who holds one of `roles`; how many were told."""
+    with elevated(session, "people of the other party are told"):
+        told = queries.members_with_role(session, organization_id, *roles)
+        for member in told:
+            mail.post(
+                session, template, organization_id=organization_id, to_address=member.user.email,
+                to_name=member.user.name, data={"origin": settings().public_origin, "name": member.user.name, **data},
+                once_key=f"{once_key}:{member.id}" if once_key else None,
+            )  # fmt: skip
+    return len(told)

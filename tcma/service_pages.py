@@ -1,0 +1,45 @@
+"""/healthz (alive), /readyz (can serve), /metrics."""
+
+from __future__ import annotations
+
+import hmac
+
+from flask import Blueprint, Response, abort, request
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from tcma.config import settings
+from tcma.db import db
+from tcma.migrate import heads
+
+bp = Blueprint("service", __name__)
+
+
+@bp.get("/healthz")
+def healthz() -> Response:
+    """Alive: answers without touching anything."""
+    return Response("ok\n", mimetype="text/plain")
+
+
+@bp.get("/readyz")
+def readyz() -> Response:
+    """Can serve: the database answers and is at the newest revision."""
+    try:
+        found = set(db.session.scalars(text("SELECT version_num FROM alembic_version")))
+    except SQLAlchemyError:
+        return Response("the database does not answer\n", status=503, mimetype="text/plain")
+    if found != heads():
+        return Response("migrations are due: run `tcma migrate`\n", status=503, mimetype="text/plain")
+    return Response("ready\n", mimetype="text/plain")
+
+
+@bp.get("/metrics")
+def metrics() -> Response:
+    """Prometheus text, for loopback or with TCMA_METRICS_TOKEN as bearer."""
+    token = settings().metrics_token
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    local = request.remote_addr in ("127.0.0.1", "::1") and not settings().trusted_proxies
+    if not (local or (token and hmac.compare_digest(token.encode(), given.encode()))):
+        abort(404)
+    return Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)

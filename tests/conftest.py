@@ -1,0 +1,79 @@
+"""A real database for each worker, the application on it, and the cast.
+
+Tests commit for real. Each builds its own organizations, so tenancy itself keeps tests apart.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
+
+from tcma import create_app
+from tcma.config import Settings, use_settings
+from tcma.db import db
+from tcma.migrate import upgrade
+from tcma.postgres import EmbeddedPostgres, start_throwaway
+from tests.factories.cast import Cast, make_cast
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[EmbeddedPostgres]:
+    folder = Path(tempfile.mkdtemp(prefix="tcma-test-"))
+    server = start_throwaway(folder)
+    yield server
+    server.remove()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def test_settings(cluster: EmbeddedPostgres) -> Iterator[Settings]:
+    folder = Path(tempfile.mkdtemp(prefix="tcma-data-"))
+    cluster.create_database("checks")
+    owner = cluster.url("tcma_owner", database="checks")
+    upgrade(owner)
+    yield Settings(
+        _env_file=None,
+        data_dir=folder,
+        database_url=cluster.url("tcma_app", database="checks"),
+        migration_url=owner,
+        secret_key="for-tests-only",
+        suppression_key="for-tests-only-too",
+        smtp_url="smtp://127.0.0.1:9",
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def app(test_settings: Settings) -> Iterator[Flask]:
+    application = create_app(test_settings)
+    application.config.update(TESTING=True, WTF_CSRF_ENABLED=False, PROPAGATE_EXCEPTIONS=False)
+    yield application
+    with application.app_context():
+        db.engine.dispose()
+    use_settings(None)
+
+
+@pytest.fixture
+def session(app: Flask) -> Iterator[Session]:
+    """The session of an application context, bound to nobody until `unit_of_work` or `bind`."""
+    with app.app_context():
+        yield db.session
+
+
+@pytest.fixture
+def cast(app: Flask) -> Cast:
+    """Fresh organizations and people: two vendors, a partner of both, a rival partner, a stranger."""
+    with app.app_context():
+        return make_cast(app)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
