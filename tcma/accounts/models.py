@@ -13,7 +13,20 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from tcma import clock
 from tcma.access import Actor, Kind, Role
 from tcma.accounts.states import PARTNERSHIP_MOVES, InvitationKind, PartnershipStatus
-from tcma.db import GLOBAL, ORG, USER, Base, BigKey, Created, Tenancy, UuidKey, granted, private, shared, state_type
+from tcma.db import (
+    GLOBAL,
+    ORG,
+    USER,
+    Base,
+    BigKey,
+    Created,
+    Tenancy,
+    UuidKey,
+    granted,
+    private,
+    shared,
+    state_type,
+)
 from tcma.machine import Machine
 
 

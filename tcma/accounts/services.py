@@ -6,6 +6,7 @@ import re
 import secrets
 import unicodedata
 from uuid import UUID
+from zoneinfo import available_timezones
 
 from email_validator import EmailNotValidError, validate_email
 from flask_security.utils import hash_password
@@ -19,7 +20,7 @@ from tcma.accounts.models import Member, Organization, Partnership, User
 from tcma.accounts.states import PartnershipStatus
 from tcma.config import settings
 from tcma.db import elevated
-from tcma.errors import Invalid
+from tcma.errors import Invalid, NotFound
 
 
 def clean_address(address: str, *, field: str = "email") -> str:
@@ -78,7 +79,9 @@ def ensure_user(session: Session, *, email: str, name: str = "", password: str |
     return user
 
 
-def add_member(session: Session, actor: Actor, organization: Organization, user: User, *, roles: set[Role]) -> Member:
+def add_member(
+    session: Session, actor: Actor, organization: Organization, user: User, *, roles: set[Role]
+) -> Member:
     """Give `user` `roles` in `organization`. Raises Forbidden, Invalid for roles of another kind."""
     if actor.organization_id != organization.id:
         actor.require(Permission.ORGANIZATION_PROVISION)
@@ -93,7 +96,11 @@ def add_member(session: Session, actor: Actor, organization: Organization, user:
         if member is None:
             member = Member(organization_id=organization.id, user_id=user.id, roles=[])
             session.add(member)
-        member.roles = sorted({*member.roles, *(str(role) for role in roles)}) if not member.removed_at else sorted(roles)
+        member.roles = (
+            sorted({*member.roles, *(str(role) for role in roles)})
+            if not member.removed_at
+            else sorted(roles)
+        )
         member.removed_at = None
         session.flush()
     audit.record(session, actor, "member.add", member, after={"roles": " ".join(sorted(roles))})
@@ -108,7 +115,9 @@ def start_partnership(
     now = clock.now()
     with elevated(session, "the link is made before either side can see it"):
         partnership = session.scalar(
-            select(Partnership).where(Partnership.vendor_id == vendor_id, Partnership.partner_id == partner_id)
+            select(Partnership).where(
+                Partnership.vendor_id == vendor_id, Partnership.partner_id == partner_id
+            )
         )
         if partnership is None:
             partnership = Partnership(
@@ -129,7 +138,15 @@ def activate_partnership(session: Session, actor: Actor, partnership: Partnershi
     events.publish(session, actor, events.PartnershipActivated(partnership.vendor_id, partnership.partner_id))
 
 
-def tell(session: Session, organization_id: UUID, roles: tuple[Role, ...], template: str, *, data: dict[str, object], once_key: str | None = None) -> int:
+def tell(
+    session: Session,
+    organization_id: UUID,
+    roles: tuple[Role, ...],
+    template: str,
+    *,
+    data: dict[str, object],
+    once_key: str | None = None,
+) -> int:
     """Post a notification mail to each member of an organization who holds one of `roles`; how many were told."""
     with elevated(session, "people of the other party are told"):
         told = queries.members_with_role(session, organization_id, *roles)
@@ -140,3 +157,31 @@ def tell(session: Session, organization_id: UUID, roles: tuple[Role, ...], templ
                 once_key=f"{once_key}:{member.id}" if once_key else None,
             )  # fmt: skip
     return len(told)
+
+
+def save_profile(session: Session, actor: Actor, *, name: str, locale: str, timezone: str) -> User:
+    """Change how a person is named and how dates are shown to them. Raises Invalid."""
+    user = _own_user(session, actor)
+    problems: dict[str, str] = {}
+    if not name.strip() or len(name) > 120:
+        problems["name"] = "Enter your name, at most 120 characters."
+    if timezone not in available_timezones():
+        problems["timezone"] = "Choose a time zone from the list, such as Europe/Berlin."
+    if not re.fullmatch(r"[a-z]{2}(_[A-Z]{2})?", locale):
+        problems["locale"] = "Choose a language from the list."
+    if problems:
+        raise Invalid(problems)
+    user.name, user.locale, user.timezone = name.strip(), locale, timezone
+    return user
+
+
+def remember_organization(session: Session, actor: Actor, organization_id: UUID) -> None:
+    """The next sign-in begins with this organization."""
+    _own_user(session, actor).last_organization_id = organization_id
+
+
+def _own_user(session: Session, actor: Actor) -> User:
+    user = session.get(User, actor.user_id) if actor.user_id else None
+    if user is None:
+        raise NotFound()
+    return user

@@ -15,7 +15,9 @@ class PartnershipStatus(StrEnum):
 
 
 PARTNERSHIP_MOVES = {
-    PartnershipStatus.INVITED: frozenset({PartnershipStatus.ACTIVE, PartnershipStatus.DECLINED, PartnershipStatus.ENDED}),
+    PartnershipStatus.INVITED: frozenset(
+        {PartnershipStatus.ACTIVE, PartnershipStatus.DECLINED, PartnershipStatus.ENDED}
+    ),
     PartnershipStatus.APPLYING: frozenset({PartnershipStatus.ACTIVE, PartnershipStatus.DECLINED}),
     PartnershipStatus.ACTIVE: frozenset({PartnershipStatus.SUSPENDED, PartnershipStatus.ENDED}),
     PartnershipStatus.SUSPENDED: frozenset({PartnershipStatus.ACTIVE, PartnershipStatus.ENDED}),
