@@ -38,6 +38,7 @@ class Kit(UuidKey, Created, Machine, Base):
     status: Mapped[KitStatus] = mapped_column(state_type(KitStatus), default=KitStatus.DRAFT)
     begins_on: Mapped[date | None]
     ends_on: Mapped[date | None]
+    for_all_partners: Mapped[bool] = mapped_column(default=True)
     published_at: Mapped[datetime | None]
     updated_at: Mapped[datetime] = mapped_column(default=clock.now, onupdate=clock.now)
 

@@ -47,6 +47,7 @@ class Campaign(UuidKey, Created, Machine, Base):
     mjml: Mapped[str] = mapped_column(default="")
     slots: Mapped[list[Any]]
     landing: Mapped[dict[str, Any]]
+    for_all_partners: Mapped[bool] = mapped_column(default=True)
     current_version_id: Mapped[UUID | None]
     published_at: Mapped[datetime | None]
     created_by: Mapped[UUID | None]
