@@ -20,13 +20,17 @@ from wtforms import (
 from wtforms.validators import DataRequired, Length, NumberRange
 
 from tcma import clock
+from tcma.money import Money
 
 
 class ExampleForm(FlaskForm):  # type: ignore[misc]
     """One field of each kind, so that the page shows labels, help, limits and errors."""
 
-    name = StringField("Name of the launch", validators=[DataRequired("Give the launch a name."), Length(max=60)])
-    reply_to = EmailField("Replies go to", description="Your own address; the service never reads these replies.")
+    class Meta:
+        csrf = False  # an example is never sent
+
+    name = StringField("Name", validators=[DataRequired("Give the launch a name."), Length(max=60)])
+    reply_to = EmailField("Replies go to", description="Your own address; the service never reads replies.")
     audience = SelectField(
         "List", choices=[("all", "All customers (1,204)"), ("old", "Not heard from in a year (312)")]
     )
@@ -34,11 +38,19 @@ class ExampleForm(FlaskForm):  # type: ignore[misc]
     when = RadioField("When", choices=[("now", "Now"), ("later", "At a chosen time")], default="now")
     day = DateField("Day")
     amount = DecimalField(
-        "Budget", validators=[NumberRange(max=5000, message="Ask for at most €5,000.00; your allocation has no more left.")]
+        "Budget",
+        validators=[
+            NumberRange(max=5000, message="Ask for at most €5,000.00; no more is left in your allocation.")
+        ],
     )
     contacts = FileField("Contacts")
     basis = BooleanField("These people agreed to hear from us, or are our customers.")
     digest = BooleanField("Send me a summary on Mondays", description="It comes at 8:00 in your time zone.")
+
+
+def _euro(amount: float) -> Money:
+    """Euro for the page; floats are good enough for examples and for nothing else."""
+    return Money(round(amount * 100), "EUR")
 
 
 def example_context() -> dict[str, Any]:
@@ -48,10 +60,11 @@ def example_context() -> dict[str, Any]:
     """
     now = clock.now()
     form = ExampleForm(formdata=None, data={"name": "Spring launch", "reply_to": "ana@northwind.example"})
-    wrong = ExampleForm(formdata=None, prefix="wrong-", data={"name": "", "amount": 7200})
-    wrong.validate(extra_validators={})
+    wrong = ExampleForm(formdata=None, prefix="wrong-", data={"name": "", "amount": 7200, "audience": "all"})
+    wrong.validate()
     return {
         "form": form,
+        "euro": _euro,
         "wrong": wrong,
         "moments": {
             "minutes_ago": now - timedelta(minutes=4),
