@@ -16,7 +16,9 @@ from tcma import clock
 from tcma.delivery.message import CrlfBytes, MessageShape, system_message, wire_address
 from tcma.errors import Invalid
 
-HTML = '<html><body><p style="color:red">Hello Anna</p>\n<a href="https://t.example/r/a">Go</a></body></html>\n'
+HTML = (
+    '<html><body><p style="color:red">Hello Anna</p>\n<a href="https://t.example/r/a">Go</a></body></html>\n'
+)
 
 
 def shape(**changes: Any) -> MessageShape:
@@ -99,8 +101,14 @@ def test_filling_twice_for_two_people_mixes_nothing() -> None:
     made = shape()
     first = parsed(fill(made, to_address="one@example.com", html="<p>one</p>"))
     second = parsed(fill(made, to_address="two@example.com", html="<p>two</p>"))
-    assert (first["To"].addresses[0].addr_spec, body(first, "html").strip()) == ("one@example.com", "<p>one</p>")
-    assert (second["To"].addresses[0].addr_spec, body(second, "html").strip()) == ("two@example.com", "<p>two</p>")
+    assert (first["To"].addresses[0].addr_spec, body(first, "html").strip()) == (
+        "one@example.com",
+        "<p>one</p>",
+    )
+    assert (second["To"].addresses[0].addr_spec, body(second, "html").strip()) == (
+        "two@example.com",
+        "<p>two</p>",
+    )
 
 
 @pytest.mark.parametrize("length", [1, 70, 800])
@@ -113,7 +121,13 @@ def test_list_headers_are_never_encoded_words(length: int) -> None:
 
 
 def test_an_unsubscribe_address_that_is_no_uri_is_refused() -> None:
-    for bad in ("", "javascript:alert(1)", "https://t.example/a b", "https://t.example/>x", "https://t.example/ü"):
+    for bad in (
+        "",
+        "javascript:alert(1)",
+        "https://t.example/a b",
+        "https://t.example/>x",
+        "https://t.example/ü",
+    ):
         with pytest.raises(Invalid):
             fill(unsubscribe_url=bad)
 
@@ -305,7 +319,9 @@ def test_a_local_part_beyond_ascii_stays_as_it_is() -> None:
     assert "jösé@example.com".encode() in fill(to_address="jösé@example.com")
 
 
-@pytest.mark.parametrize("bad", ["", "@", "a@", "@b", "a b@c.example", "ä b@c.example", "a@b@c", "a@-b.example", "ä@ "])
+@pytest.mark.parametrize(
+    "bad", ["", "@", "a@", "@b", "a b@c.example", "ä b@c.example", "a@b@c", "a@-b.example", "ä@ "]
+)
 def test_what_is_no_address_is_refused(bad: str) -> None:
     with pytest.raises(Invalid):
         wire_address(bad)
