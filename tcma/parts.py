@@ -42,10 +42,15 @@ def end_with_supervisor() -> None:
     supervisor = os.environ.get(SUPERVISOR_PID)
     if not supervisor:
         return
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+    end_with_parent()
     if os.getppid() != int(supervisor):
         raise SystemExit("The supervisor ended while this part began.")
+
+
+def end_with_parent() -> None:
+    """Have the kernel send SIGTERM when the thread that started this process ends (Linux, prctl(2))."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
 
 
 def say_ready() -> None:

@@ -27,6 +27,8 @@ from tcma.error_pages import add_error_pages
 from tcma.logs import configure_logs
 from tcma.navigation import add_navigation
 from tcma.postgres import database_urls
+from tcma.worker import new_celery
+from tcma.worker import make_celery
 
 log = structlog.get_logger(__name__)
 csrf = CSRFProtect()
@@ -76,6 +78,10 @@ def build_app(given: Settings | None = None) -> Flask:
     _add_rooms(app)
     add_error_pages(app)
     importlib.import_module("tcma.wiring").wire()
+    celery = new_celery(conf)
+    celery.set_default()
+    app.extensions["celery"] = celery
+    make_celery(app)
     app.before_request(_begin)
     app.before_request(_guard)
     app.after_request(_headers)

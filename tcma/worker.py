@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import socket
+import sys
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery, Task
+from celery.concurrency import get_implementation
 from celery.platforms import SecurityWarning
 from celery.signals import setup_logging, worker_ready
 from kombu.entity import Queue
@@ -115,7 +118,7 @@ def run(queues: Sequence[str], *, threads: int | None = None) -> None:
     """Work until SIGTERM or Ctrl-C: the tasks that run are finished, then the worker ends."""
     from tcma import create_app  # only the part that needs it pays for it
 
-    celery = make_celery(create_app())
+    celery: Celery = create_app().extensions["celery"]
     # Root is how a container runs; only JSON is accepted, so a message carries no code.
     warnings.simplefilter("ignore", SecurityWarning)
     setup_logging.connect(_leave_logging_alone)
@@ -123,13 +126,20 @@ def run(queues: Sequence[str], *, threads: int | None = None) -> None:
     log_to_stderr()
     name = "-".join(queues)
     engine = create_engine(database_urls(settings()).app, pool_size=1, max_overflow=0, pool_pre_ping=True)
-    arguments = [
-        "worker", "--pool=threads", f"--concurrency={threads or settings().worker_threads}",
-        f"--queues={','.join(queues)}", f"--hostname={name}@%h", "--loglevel=WARNING",
-        "--without-gossip", "--without-mingle", "--without-heartbeat", "--quiet",
-    ]  # fmt: skip
+    worker = celery.Worker(
+        hostname=f"{name}@{socket.gethostname()}",
+        queues=list(queues),
+        pool_cls=get_implementation("threads"),
+        concurrency=threads or settings().worker_threads,
+        loglevel="WARNING",
+        quiet=True,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    )
     with heartbeat(engine, f"worker:{','.join(queues)}"):
-        celery.worker_main(arguments)
+        worker.start()
+    sys.exit(worker.exitcode)
 
 
 def _leave_logging_alone(**_: Any) -> None:
