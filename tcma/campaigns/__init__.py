@@ -1,0 +1,1 @@
+"""Say: campaigns, versions, touches, slots, MJML, previews, launches, approval."""

@@ -1,0 +1,385 @@
+"""Filling a compiled mail for one recipient after another.
+
+A `TouchTemplate` is made once for a launch touch: what is the same for every reader is checked and cleaned there.
+What is left for each reader is a dictionary and three compiled programs. A value is written where its placeholder
+stood and never read as a template again.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from markupsafe import Markup, escape
+
+from tcma.campaigns.addresses import WEB, BadAddress, is_web, normal_address
+from tcma.campaigns.language import (
+    BRAND_FIELDS,
+    CONTACT_FIELDS,
+    LAUNCH_FIELDS,
+    SERVICE_FIELDS,
+    Program,
+    campaign_dialect,
+    flat,
+    sending_dialect,
+    values_for,
+)
+from tcma.campaigns.markup import CompiledEmail, Link
+from tcma.campaigns.plaintext import plain
+from tcma.campaigns.slots import SlotDef, SlotKind, clean_values, shown_values
+from tcma.errors import Invalid
+
+MAX_RENDERED: Final = 1024 * 1024
+MAX_CONTACT_VALUE: Final = 300
+DEFAULT_COLOUR: Final = "#1f3a5f"
+DEFAULT_ACCENT: Final = "#c2410c"
+PREVIEW_URL: Final = "https://preview.invalid/"
+
+_HEX: Final = re.compile(r"^#(?:[0-9a-fA-F]{3}|[0-9a-fA-F]{6})$")
+_UNSEEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]+")
+_MANY_BLANKS: Final = re.compile(r"\n{3,}")
+_RICH_LINK: Final = re.compile(r'<a href="([^"]*)">')
+_SERVICE_SAMPLE: Final = {
+    "reason": "",
+    "unsubscribe_url": PREVIEW_URL + "unsubscribe",
+    "privacy_url": PREVIEW_URL + "privacy",
+    "pixel_url": "",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A mail for one reader. `subject` is one line without control characters; `text` is the text part."""
+
+    subject: str
+    html: str
+    text: str
+
+
+class TouchTemplate:
+    """One touch of one launch, ready to be filled for each contact. Safe to use from several threads.
+
+    `brand` needs legal_name and postal_address: without them no footer, and so no mail. Raises Invalid with
+    keys such as `brand.postal_address`, `slots.headline`, `links.2`.
+    """
+
+    def __init__(
+        self,
+        compiled: CompiledEmail,
+        *,
+        slots: Mapping[str, str],
+        brand: Mapping[str, str | None],
+        launch: Mapping[str, str | None],
+    ) -> None:
+        self.compiled = compiled
+        try:
+            values = clean_values(compiled.slots, slots)
+        except Invalid as error:
+            raise Invalid({f"slots.{name}": message for name, message in error.fields.items()}) from None
+        self._fill(values, brand=_strict_brand(brand), launch=_strict_launch(launch))
+        self._try_out()
+
+    def _fill(self, values: dict[str, str], *, brand: dict[str, str], launch: dict[str, str]) -> None:
+        compiled = self.compiled
+        self.links, rich = _number_rich_links(compiled, values)
+        dialect = sending_dialect(campaign_dialect(compiled.slots), links=len(compiled.links))
+        self._subject = Program(compiled.subject, dialect=dialect, escape=False)
+        self._html = Program(compiled.html, dialect=dialect, escape=True)
+        self._text = Program(compiled.text, dialect=dialect, escape=False)
+        self._text_has_blocks = "{%" in compiled.text
+        shared = values_for("brand", brand) | values_for("launch", launch)
+        self._for_html: dict[str, Any] = dict(shared)
+        self._for_text: dict[str, Any] = dict(shared)
+        self._rich = {flat("slot", name): pieces for name, pieces in rich.items()}
+        for slot in compiled.slots:
+            key, value = flat("slot", slot.name), values[slot.name]
+            self._for_html[key] = _as_html(slot, value)
+            self._for_text[key] = plain(value) if slot.kind is SlotKind.RICH else value
+        self._fallback_subject = launch["name"] or brand["name"]
+        self._destinations, self._direct = self._resolve(dialect, rich)
+
+    def _resolve(
+        self, dialect: Any, rich: Mapping[str, Sequence[str | int]]
+    ) -> tuple[dict[int, str], dict[str, str]]:
+        """Where each link leads: tracked ones by number, the others by the name of their placeholder."""
+        tracked: dict[int, str] = {}
+        direct: dict[str, str] = {}
+        for link in self.links:
+            if link.number <= len(self.compiled.links):
+                program = Program(link.destination, dialect=dialect, escape=False)
+                address = program.render(self._for_text).strip()
+            else:
+                address = link.destination
+            if not address:
+                direct[flat("link", f"l{link.number}")] = ""
+                continue
+            try:
+                address = normal_address(address)
+            except BadAddress as error:
+                raise Invalid({f"links.{link.number}": f"The link “{link.label}”: {error}"}) from None
+            if is_web(address):
+                tracked[link.number] = address
+            else:
+                direct[flat("link", f"l{link.number}")] = address
+        return tracked, direct
+
+    def _try_out(self) -> None:
+        """Fill the mail for a contact with and one without data, so that no reader is the first to fail."""
+        marks = {number: f"https://trial.invalid/{number}/" for number in self._destinations}
+        sample = dict.fromkeys(CONTACT_FIELDS, "X" * 40)
+        empty = [key for key, value in self._direct.items() if not value]
+        for key in empty:
+            self._direct[key] = f"https://trial.invalid/{key}/"
+        for contact in ({}, sample):
+            found = self.render(contact=contact, links=marks, service=_SERVICE_SAMPLE)
+            if len(found.html) > MAX_RENDERED:
+                raise Invalid({"": "The mail becomes larger than 1 MB. Shorten it."})
+            for key in empty:
+                if f"https://trial.invalid/{key}/" in found.html:
+                    number = int(key.rsplit("l", 1)[1])
+                    label = next(link.label for link in self.links if link.number == number)
+                    raise Invalid({f"links.{number}": f"The link “{label}” has no address. Fill it in."})
+        for key in empty:
+            self._direct[key] = ""
+
+    def destinations(self) -> dict[int, str]:
+        """The web address behind each tracked link, by its number. Mail and phone links are not tracked."""
+        return dict(self._destinations)
+
+    def render(
+        self,
+        *,
+        contact: Mapping[str, str | None],
+        links: Mapping[int, str],
+        service: Mapping[str, str | None],
+    ) -> Rendered:
+        """The mail for one contact.
+
+        `links` gives an address for every number of `destinations()`; `service` gives unsubscribe_url and, if
+        wanted, reason, privacy_url and pixel_url. Raises ValueError where one of these is missing: that is a
+        mistake of the caller's, not of a person's.
+        """
+        own = _own_values(contact, links=links, service=service, wanted=self._destinations)
+        own.update(self._direct)
+        if self._rich:
+            own.update(self._fill_rich(own))
+        for_html = {**self._for_html, **own}
+        for_text = {**self._for_text, **own}
+        if self._rich:
+            for key in self._rich:
+                for_text[key] = plain(str(own[key]))
+        text = self._text.render(for_text)
+        if self._text_has_blocks:
+            text = _MANY_BLANKS.sub("\n\n", text).lstrip("\n")
+        subject = " ".join(_UNSEEN.sub(" ", self._subject.render(for_text)).split())
+        return Rendered(subject or self._fallback_subject, self._html.render(for_html), text)
+
+    def _fill_rich(self, own: Mapping[str, Any]) -> Iterator[tuple[str, Markup]]:
+        """Formatted slot values whose links lead through this reader's addresses."""
+        for key, pieces in self._rich.items():
+            yield (
+                key,
+                Markup("").join(
+                    escape(own[flat("link", f"l{piece}")]) if isinstance(piece, int) else Markup(piece)
+                    for piece in pieces
+                ),
+            )
+
+
+def preview(
+    compiled: CompiledEmail,
+    *,
+    slots: Mapping[str, str],
+    brand: Mapping[str, str | None],
+    launch: Mapping[str, str | None],
+    contact: Mapping[str, str | None],
+) -> Rendered:
+    """The mail as `contact` would see it, while slots and brand are still being filled in.
+
+    Links lead where they will lead; values that are too long show as typed, those that cannot be shown give way
+    to the slot's default. Never raises for what a person typed.
+    """
+    touch = TouchTemplate.__new__(TouchTemplate)
+    touch.compiled = compiled
+    shown = shown_values(compiled.slots, slots)
+    facts, occasion = _lenient_brand(brand), _lenient_launch(launch)
+    try:
+        touch._fill(shown, brand=facts, launch=occasion)
+    except Invalid:
+        defaults = {slot.name: slot.default for slot in compiled.slots}
+        links = {slot.name for slot in compiled.slots if slot.kind is SlotKind.LINK}
+        shown |= {name: value for name, value in defaults.items() if name in links}
+        touch._fill(shown, brand=facts, launch=occasion)
+    for key, value in touch._direct.items():
+        touch._direct[key] = value or PREVIEW_URL
+    service = {**_SERVICE_SAMPLE, "reason": f"You receive this because {facts['name']} knows you."}
+    return touch.render(contact=contact, links=touch.destinations(), service=service)
+
+
+def readable_on(colour: str) -> str:
+    """Black or white, whichever reads better on a colour (WCAG 2.2, contrast ratio)."""
+    light = _luminance(colour)
+    return "#ffffff" if 1.05 / (light + 0.05) >= (light + 0.05) / 0.055 else "#111111"
+
+
+def _luminance(colour: str) -> float:
+    digits = colour.lstrip("#")
+    if len(digits) == 3:
+        digits = "".join(char * 2 for char in digits)
+    channels = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _one_line(value: object, *, limit: int = 2000) -> str:
+    """A value as one line of plain characters. A subclass of str (such as Markup) loses what it adds."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"A mail is filled with text only, not with {type(value).__name__}.")
+        return str(value)
+    text = str.__str__(value)
+    if not text.isprintable():
+        text = _UNSEEN.sub(" ", text)
+    return text[:limit].strip()
+
+
+def _own_values(
+    contact: Mapping[str, str | None],
+    *,
+    links: Mapping[int, str],
+    service: Mapping[str, str | None],
+    wanted: Mapping[int, str],
+) -> dict[str, Any]:
+    own: dict[str, Any] = {
+        _CONTACT_KEYS[name]: _one_line(contact.get(name), limit=MAX_CONTACT_VALUE) for name in CONTACT_FIELDS
+    }
+    if not own["contact__full_name"]:
+        own["contact__full_name"] = f"{own['contact__first_name']} {own['contact__last_name']}".strip()
+    for number in wanted:
+        address = links.get(number, "")
+        if not address.startswith(("https://", "http://")):
+            raise ValueError(f"Link {number} needs a web address.")
+        own[f"link__l{number}"] = _one_line(address)
+    for name in SERVICE_FIELDS:
+        value = _one_line(service.get(name))
+        if name != "reason" and value and not value.startswith(("https://", "http://")):
+            raise ValueError(f"service.{name} needs a web address.")
+        own[_SERVICE_KEYS[name]] = value
+    if not own["service__unsubscribe_url"]:
+        raise ValueError("service.unsubscribe_url is missing.")
+    return own
+
+
+_CONTACT_KEYS: Final = {name: flat("contact", name) for name in CONTACT_FIELDS}
+_SERVICE_KEYS: Final = {name: flat("service", name) for name in SERVICE_FIELDS}
+
+
+def _as_html(slot: SlotDef, value: str) -> str:
+    if slot.kind is SlotKind.RICH:
+        return Markup(value)  # noqa: S704 - sanitised by clean_values or shown_values just before
+    if slot.kind is SlotKind.PARAGRAPH:
+        return Markup("<br>").join(value.split("\n"))
+    return value
+
+
+def _number_rich_links(
+    compiled: CompiledEmail, values: Mapping[str, str]
+) -> tuple[tuple[Link, ...], dict[str, list[str | int]]]:
+    """All links with those inside formatted slot values, which come last; and such values in pieces, where a
+    number stands for a link's address."""
+    links = list(compiled.links)
+    rich: dict[str, list[str | int]] = {}
+    for slot in compiled.slots:
+        if slot.kind is not SlotKind.RICH or slot.name not in compiled.slots_used:
+            continue
+        value = values[slot.name]
+        pieces: list[str | int] = []
+        at = 0
+        for found in _RICH_LINK.finditer(value):
+            address = html.unescape(found[1])
+            shown = re.sub(r"<[^>]*>", "", value[found.end() : value.find("</a>", found.end())])
+            label = " ".join(html.unescape(shown).split())[:120] or slot.label
+            links.append(Link(len(links) + 1, label, address))
+            pieces += [value[at : found.start(1)], len(links)]
+            at = found.end(1)
+        if pieces:
+            rich[slot.name] = [*pieces, value[at:]]
+    return tuple(links), rich
+
+
+def _strict_brand(given: Mapping[str, str | None]) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    brand = _brand_lines(given)
+    for name, what in (("legal_name", "legal name"), ("postal_address", "postal address")):
+        if not brand[name]:
+            fields[f"brand.{name}"] = f"The brand profile has no {what}. The law wants it in every mail."
+    for name in ("color", "accent_color"):
+        if brand[name] and not _HEX.match(brand[name]):
+            fields[f"brand.{name}"] = f"{brand[name][:20]} is not a colour. Write it like #1a2b3c."
+    for name in ("logo_url", "website"):
+        try:
+            brand[name] = normal_address(brand[name], schemes=WEB) if brand[name] else ""
+        except BadAddress as error:
+            fields[f"brand.{name}"] = str(error)
+    if fields:
+        raise Invalid(fields)
+    return _with_colours(brand)
+
+
+def _lenient_brand(given: Mapping[str, str | None]) -> dict[str, str]:
+    brand = _brand_lines(given)
+    brand["legal_name"] = brand["legal_name"] or "[Legal name]"
+    brand["postal_address"] = brand["postal_address"] or "[Postal address]"
+    for name in ("color", "accent_color"):
+        if not _HEX.match(brand[name]):
+            brand[name] = ""
+    for name in ("logo_url", "website"):
+        try:
+            brand[name] = normal_address(brand[name], schemes=WEB) if brand[name] else ""
+        except BadAddress:
+            brand[name] = ""
+    return _with_colours(brand)
+
+
+def _brand_lines(given: Mapping[str, str | None]) -> dict[str, str]:
+    """The brand's fields, each on one line; the lines of an address are joined with commas."""
+    lines = {}
+    for name in BRAND_FIELDS:
+        value = given.get(name)
+        if isinstance(value, str):
+            value = ", ".join(part.strip(" ,") for part in value.splitlines() if part.strip(" ,"))
+        lines[name] = _one_line(value)
+    lines["name"] = lines["name"] or lines["legal_name"]
+    return lines
+
+
+def _with_colours(brand: dict[str, str]) -> dict[str, str]:
+    brand["color"] = brand["color"] or DEFAULT_COLOUR
+    brand["accent_color"] = brand["accent_color"] or DEFAULT_ACCENT
+    brand["on_color"] = readable_on(brand["color"])
+    brand["on_accent_color"] = readable_on(brand["accent_color"])
+    return brand
+
+
+def _strict_launch(given: Mapping[str, str | None]) -> dict[str, str]:
+    launch = {name: _one_line(given.get(name)) for name in LAUNCH_FIELDS}
+    if launch["landing_url"]:
+        try:
+            launch["landing_url"] = normal_address(launch["landing_url"], schemes=WEB)
+        except BadAddress as error:
+            raise Invalid({"launch.landing_url": str(error)}) from None
+    return launch
+
+
+def _lenient_launch(given: Mapping[str, str | None]) -> dict[str, str]:
+    launch = {name: _one_line(given.get(name)) for name in LAUNCH_FIELDS}
+    try:
+        launch["landing_url"] = normal_address(launch["landing_url"], schemes=WEB)
+    except BadAddress:
+        launch["landing_url"] = PREVIEW_URL + "landing"
+    return launch
