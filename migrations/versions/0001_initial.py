@@ -373,6 +373,7 @@ RULES = [
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ledger_sums_to_zero()
     """,
     "GRANT USAGE ON SCHEMA public TO tcma_app, tcma_system",
+    "GRANT SELECT ON alembic_version TO tcma_app, tcma_system",
     "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO tcma_app, tcma_system",
 ]
 
@@ -481,6 +482,9 @@ def create_tables() -> None:
     sa.Column('locale', sa.Text(), nullable=False),
     sa.Column('timezone', sa.Text(), nullable=False),
     sa.Column('color', sa.String(length=7), nullable=False),
+    sa.Column('postal_address', sa.Text(), nullable=False),
+    sa.Column('phone', sa.Text(), nullable=False),
+    sa.Column('contact_email', sa.Text(), nullable=False),
     sa.Column('open_to_applications', sa.Boolean(), nullable=False),
     sa.Column('scratch', sa.Boolean(), nullable=False),
     sa.Column('purged_at', sa.DateTime(timezone=True), nullable=True),
@@ -684,10 +688,11 @@ def create_tables() -> None:
     )
     op.create_table('invitations',
     sa.Column('organization_id', sa.Uuid(), nullable=False),
-    sa.Column('kind', sa.Enum('member', 'partner', name='invitationkind', native_enum=False, create_constraint=True, length=40), nullable=False),
+    sa.Column('kind', sa.Enum('member', 'partner', 'application', name='invitationkind', native_enum=False, create_constraint=True, length=40), nullable=False),
     sa.Column('email', sa.String(length=254), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('company', sa.Text(), nullable=False),
+    sa.Column('note', sa.Text(), nullable=False),
     sa.Column('roles', postgresql.ARRAY(sa.Text()), nullable=False),
     sa.Column('tier', sa.Text(), nullable=False),
     sa.Column('territory', sa.Text(), nullable=False),

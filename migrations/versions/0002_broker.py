@@ -1,4 +1,4 @@
-"""Tables of the message broker, for where the database is the broker."""
+"""Tables of the message broker, and the revision readable for /readyz and `tcma doctor`."""
 
 from __future__ import annotations
 
@@ -14,3 +14,4 @@ depends_on = None
 
 def upgrade() -> None:
     op.execute((Path(__file__).parents[1] / "broker.sql").read_text())
+    op.execute("GRANT SELECT ON alembic_version TO tcma_app")

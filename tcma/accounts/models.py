@@ -58,7 +58,7 @@ class Organization(UuidKey, Created, Base):
     __tablename__ = "organizations"
     __tenancy__ = granted(
         "id",
-        f"EXISTS (SELECT 1 FROM partnerships p WHERE (p.vendor_id = organizations.id AND p.partner_id = {ORG}) "
+        f"EXISTS (SELECT 1 FROM partnerships p WHERE (p.vendor_id = organizations.id AND p.partner_id = {ORG}) "  # noqa: S608
         f"OR (p.partner_id = organizations.id AND p.vendor_id = {ORG})) "
         f"OR EXISTS (SELECT 1 FROM members m WHERE m.organization_id = organizations.id AND m.user_id = {USER})",
     )
@@ -72,6 +72,9 @@ class Organization(UuidKey, Created, Base):
     locale: Mapped[str] = mapped_column(default="en")
     timezone: Mapped[str] = mapped_column(default="UTC")
     color: Mapped[str] = mapped_column(String(7), default="#2f5fd0")
+    postal_address: Mapped[str] = mapped_column(default="")
+    phone: Mapped[str] = mapped_column(default="")
+    contact_email: Mapped[str] = mapped_column(default="")
     open_to_applications: Mapped[bool] = mapped_column(default=False)
     scratch: Mapped[bool] = mapped_column(default=False)
     purged_at: Mapped[datetime | None]
@@ -117,6 +120,11 @@ class Partnership(UuidKey, Created, Machine, Base):
     def end(self, *, by: Actor, reason: str) -> None:
         self.move("end", PartnershipStatus.ENDED, by=by, reason=reason)
 
+    def approve(self, *, by: Actor, at: datetime) -> None:
+        """The vendor says yes to an application; the partner's turn again, for its terms are still open."""
+        self.move("approve", PartnershipStatus.INVITED, by=by)
+        self.invited_at = at
+
     def decline(self, *, by: Actor, reason: str) -> None:
         self.move("decline", PartnershipStatus.DECLINED, by=by, reason=reason)
 
@@ -147,7 +155,7 @@ class Member(UuidKey, Base):
 
 
 class Invitation(UuidKey, Created, Base):
-    """An address asked to join, by mail: as a member, or as a new partner. Only a hash of the token is kept."""
+    """An address asked to join, or that applied, by mail. Only a hash of the token is kept."""
 
     __tablename__ = "invitations"
     __tenancy__ = private("organization_id")
@@ -157,6 +165,7 @@ class Invitation(UuidKey, Created, Base):
     email: Mapped[str] = mapped_column(String(254))
     name: Mapped[str] = mapped_column(default="")
     company: Mapped[str] = mapped_column(default="")
+    note: Mapped[str] = mapped_column(default="")
     roles: Mapped[list[str]]
     tier: Mapped[str] = mapped_column(default="Registered")
     territory: Mapped[str] = mapped_column(default="")

@@ -18,7 +18,9 @@ PARTNERSHIP_MOVES = {
     PartnershipStatus.INVITED: frozenset(
         {PartnershipStatus.ACTIVE, PartnershipStatus.DECLINED, PartnershipStatus.ENDED}
     ),
-    PartnershipStatus.APPLYING: frozenset({PartnershipStatus.ACTIVE, PartnershipStatus.DECLINED}),
+    PartnershipStatus.APPLYING: frozenset(
+        {PartnershipStatus.INVITED, PartnershipStatus.ACTIVE, PartnershipStatus.DECLINED}
+    ),
     PartnershipStatus.ACTIVE: frozenset({PartnershipStatus.SUSPENDED, PartnershipStatus.ENDED}),
     PartnershipStatus.SUSPENDED: frozenset({PartnershipStatus.ACTIVE, PartnershipStatus.ENDED}),
     PartnershipStatus.ENDED: frozenset({PartnershipStatus.ACTIVE}),
@@ -29,3 +31,4 @@ PARTNERSHIP_MOVES = {
 class InvitationKind(StrEnum):
     MEMBER = "member"
     PARTNER = "partner"
+    APPLICATION = "application"

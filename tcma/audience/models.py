@@ -48,7 +48,10 @@ class Contact(BigKey, Created, Base):
 
 # Prefix search that keeps its index under row-level security: compare with ~>=~ and ~<~ (DESIGN section 3).
 Index(
-    "ix_contacts_search_email", Contact.partner_id, Contact.email, postgresql_ops={"email": "text_pattern_ops"}
+    "ix_contacts_search_email",
+    Contact.partner_id,
+    Contact.email,
+    postgresql_ops={"email": "text_pattern_ops"},
 )
 Index(
     "ix_contacts_search_name",

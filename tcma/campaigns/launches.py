@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import Any
 from uuid import UUID
@@ -25,6 +26,7 @@ from tcma.campaigns.states import CampaignStatus, LaunchStatus
 from tcma.config import settings
 from tcma.errors import Forbidden, IllegalTransition, Invalid, NotFound
 
+_SLOT = re.compile(r"\{\{\s*slot\.(\w+)\s*\}\}")
 SAMPLE_CONTACT = {
     "email": "alex.morgan@example.com", "first_name": "Alex", "last_name": "Morgan", "full_name": "Alex Morgan",
     "company": "Morgan & Sons", "job_title": "Managing Director", "city": "Utrecht", "country": "NL",
@@ -64,7 +66,9 @@ def editable(session: Session, actor: Actor, launch_id: UUID) -> Launch:
     if launch.partner_id != actor.organization_id:
         raise Forbidden("Only the partner whose launch it is can change it.")
     if launch.status not in (LaunchStatus.DRAFT, LaunchStatus.SCHEDULED):
-        raise IllegalTransition(f"This launch is {launch.status}: its content is frozen. Start a new launch to change it.")
+        raise IllegalTransition(
+            f"This launch is {launch.status}: its content is frozen. Start a new launch to change it."
+        )
     return launch
 
 
@@ -75,7 +79,9 @@ def save_slots(session: Session, actor: Actor, launch_id: UUID, values: dict[str
     defined = slots.parse_slots(version.slots)
     unknown = set(values) - {slot.name for slot in defined}
     if unknown:
-        raise Invalid({name: "This campaign has no such slot; the rest of it is the vendor's." for name in unknown})
+        raise Invalid(
+            dict.fromkeys(unknown, "This campaign has no such slot; the rest of it is the vendor's.")
+        )
     launch.slots = slots.clean_values(defined, {**launch.slots, **values})
     session.flush()
     return launch
@@ -89,12 +95,19 @@ def save_audience(
     wanted = {*lists, *exclude_lists}
     known = set(
         session.scalars(
-            select(ContactList.id).where(ContactList.partner_id == actor.organization_id, ContactList.id.in_(wanted))
+            select(ContactList.id).where(
+                ContactList.partner_id == actor.organization_id, ContactList.id.in_(wanted)
+            )
         )
     )
     if wanted - known:
-        raise Invalid({"lists": "One of these lists is not there any more. Reload the page and choose again."})
-    launch.audience = {"lists": [str(one) for one in lists], "exclude_lists": [str(one) for one in exclude_lists]}
+        raise Invalid(
+            {"lists": "One of these lists is not there any more. Reload the page and choose again."}
+        )
+    launch.audience = {
+        "lists": [str(one) for one in lists],
+        "exclude_lists": [str(one) for one in exclude_lists],
+    }
     session.flush()
     return launch
 
@@ -129,7 +142,11 @@ def landing_url(launch: Launch) -> str:
 def launch_values(session: Session, launch: Launch) -> dict[str, str]:
     """`launch.*` of the template language."""
     vendor = session.get(Organization, launch.vendor_id)
-    return {"name": launch.name, "vendor_name": vendor.name if vendor else "", "landing_url": landing_url(launch)}
+    return {
+        "name": launch.name,
+        "vendor_name": vendor.name if vendor else "",
+        "landing_url": landing_url(launch),
+    }
 
 
 def touch_template(session: Session, launch: Launch, *, brand: dict[str, str] | None = None) -> TouchTemplate:
@@ -142,7 +159,14 @@ def touch_template(session: Session, launch: Launch, *, brand: dict[str, str] | 
     )  # fmt: skip
 
 
-def service_values(values: dict[str, str], launch: dict[str, str], *, unsubscribe_url: str = "#", privacy_url: str = "#", pixel_url: str = "") -> dict[str, str]:
+def service_values(
+    values: dict[str, str],
+    launch: dict[str, str],
+    *,
+    unsubscribe_url: str = "#",
+    privacy_url: str = "#",
+    pixel_url: str = "",
+) -> dict[str, str]:
     """`service.*`: the footer that the service adds to every mail."""
     sender = values.get("legal_name") or values.get("name") or ""
     return {
@@ -176,16 +200,20 @@ def render(
     brand = launch.brand or asset_queries.brand_values(session, launch.partner_id)
     context = launch_values(session, launch)
     filled = {**launch.slots, **(values or {})}
-    template = TouchTemplate(CompiledEmail.from_json(version.email.compiled), slots=filled, brand=brand, launch=context)
-    return template.render(contact=contact, links=template.destinations(), service=service_values(brand, context))
+    template = TouchTemplate(
+        CompiledEmail.from_json(version.email.compiled), slots=filled, brand=brand, launch=context
+    )
+    return template.render(
+        contact=contact, links=template.destinations(), service=service_values(brand, context)
+    )
 
 
 def landing_content(launch: Launch, version: CampaignVersion) -> dict[str, Any]:
     """The texts and fields of the landing page; `{{ slot.x }}` in a text is filled with the partner's plain value."""
     content = dict(version.landing)
     for name in ("headline", "intro", "button", "thank_you"):
-        text = str(content.get(name, ""))
-        for slot, value in launch.slots.items():
-            text = text.replace("{{ slot." + slot + " }}", str(value)) if "{{" in text else text
-        content[name] = text
+        # One pass: a value is data, so braces in it stay what they are.
+        content[name] = _SLOT.sub(
+            lambda found: str(launch.slots.get(found[1], "")), str(content.get(name, ""))
+        )
     return content
