@@ -52,8 +52,7 @@ def wire_bytes(data: bytes) -> bytes:
             data = _BARE.sub(b"\r\n", data)
         if not data.endswith(b"\r\n"):
             data += b"\r\n"
-    if b"\n." in data:
-        data = data.replace(b"\n.", b"\n..")
+    data = data.replace(b"\r\n.", b"\r\n..")
     return b"." + data if data.startswith(b".") else data
 
 
@@ -125,10 +124,10 @@ class SmtpConnection:
         dropped and the error passes on. So a message is unknown only between `before_dot` and the verdict:
         one a connection.
 
-        `upcoming` announces the next message: its commands go out behind the dot where the server pipelines.
-        The next call must then be `send` with the same addresses, or `close` and `connect`; anything else is
-        deferred and drops the connection, which is the only way back out of DATA that sends nothing to
-        anyone.
+        `upcoming` announces the next message, a 7-bit one: its commands go out behind the dot where the
+        server pipelines. The next call must then be `send` with the same addresses, or `close` and `connect`;
+        anything else is deferred and drops the connection, which is the only way back out of DATA that sends
+        nothing to anyone.
         """
         announced, self._announced = self._announced, None
         if self._socket is None:
@@ -142,6 +141,10 @@ class SmtpConnection:
             if announced is not None:
                 self._drop()
             return steps
+        if announced is not None and not body.isascii():
+            # Its MAIL is out without BODY=8BITMIME (RFC 6152). Messages of `MessageShape` never come here.
+            self._drop()
+            return _lost(Stage.DATA, "The message was announced as 7-bit and has other characters.")
         stage = Stage.CONNECT
         try:
             verdict = self._begin(steps, written=announced is not None)

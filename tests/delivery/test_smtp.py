@@ -416,3 +416,11 @@ def test_several_connections_in_threads_do_not_disturb_each_other() -> None:
             thread.join()
     assert kinds == [ReplyKind.SENT] * 300
     assert len({message.recipient for message in sink.accepted}) == 300
+
+
+def test_an_announced_message_that_is_not_seven_bit_after_all_is_not_sent_undeclared() -> None:
+    with connected() as (sink, connection):
+        send(connection, "a@example.com", upcoming=Envelope("back@test.example", "b@example.com"))
+        reply = send(connection, "b@example.com", "Subject: x\r\n\r\nZoë\r\n".encode())
+        assert (reply.kind, reply.spends_attempt, connection.is_open) == (ReplyKind.DEFERRED, True, False)
+        assert [message.recipient for message in sink.accepted] == ["a@example.com"]
