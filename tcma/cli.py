@@ -32,6 +32,10 @@ class _Commands(click.Group):
             raise click.ClickException(str(error)) from error
         except ValidationError as error:
             raise click.ClickException(_settings_problem(error)) from error
+        except Exception as error:
+            if (problem := _database_problem(error)) is None:
+                raise
+            raise click.ClickException(problem) from error
 
 
 def _settings_problem(error: Any) -> str:
@@ -41,6 +45,16 @@ def _settings_problem(error: Any) -> str:
         for one in error.errors(include_input=False, include_url=False)
     ]
     return "Some settings cannot be used:\n" + "\n".join(lines)
+
+
+def _database_problem(error: Exception) -> str | None:
+    """What to say if `error` is a database that does not answer, else None."""
+    driver = sys.modules.get("psycopg")  # only who imported the driver can have met its errors
+    found = getattr(error, "orig", error)
+    if driver is None or not isinstance(found, driver.OperationalError):
+        return None
+    reason = str(found).strip().splitlines()[0] if str(found).strip() else type(found).__name__
+    return f"The database does not answer ({reason}). `tcma doctor` says what is wrong; `tcma up` starts one."
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -79,6 +79,10 @@ class PartProcess:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
+    @property
+    def is_ready(self) -> bool:
+        return self.state is PartState.READY
+
     def begin(self) -> None:
         """Start the process; `watch` tells when it is ready."""
         ready, tell = os.pipe()
@@ -175,7 +179,8 @@ class PartProcess:
         assert process.stdout is not None
         with process.stdout as output:
             for line in output:
-                self._print(self.name, line.decode(errors="replace").rstrip())
+                if text := line.decode(errors="replace").rstrip():
+                    self._print(self.name, text)
 
     def _close_ready_pipe(self) -> None:
         if self._ready_pipe is not None:

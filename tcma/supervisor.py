@@ -29,6 +29,7 @@ from tcma.postgres import EmbeddedPostgres
 from tcma.postgres_place import PostgresError
 
 WATCH_SECONDS = 0.1
+REMIND_SECONDS = 15
 # A part that fails this often before it was ever ready will not mend itself.
 MOST_FAILED_STARTS = 3
 COLOURS = (36, 33, 35, 32, 34, 31)
@@ -79,9 +80,13 @@ class Supervisor:
             return
         self._run_once(self._part("migrate", ["migrate"], once=True), limit_seconds=900)
         names = [part.name for part in self._add_parts()]
-        while not self._stopping() and any(part.state is not PartState.READY for part in self.parts):
+        said = time.monotonic()
+        while not self._stopping() and (waiting := [part.name for part in self.parts if not part.is_ready]):
             self._watch()
             self._give_up_on_failing_parts()
+            if time.monotonic() - said > REMIND_SECONDS:
+                said = time.monotonic()
+                self._say(f"Still waiting for {', '.join(waiting)}.")
         if not self._stopping():
             self._say(f"{', '.join(names)} ready after {time.monotonic() - begun:.1f} s.")
 
