@@ -195,11 +195,12 @@ def _check_single(data: bytes, kind: Kind) -> None:
 
 
 def _ends_as_zip(data: bytes) -> bool:
-    """Whether the file ends in the directory of a zip archive (APPNOTE 4.3.16), wherever it begins."""
+    """Whether a zip archive's directory stands near the end, where unpackers look (APPNOTE 4.3.16)."""
     place = data.rfind(b"PK\5\6", max(0, len(data) - 65_557))
     if place < 0 or place + 22 > len(data):
         return False
-    return place + 22 + int.from_bytes(data[place + 20 : place + 22], "little") == len(data)
+    entries, length = struct.unpack_from("<HI", data, place + 10)
+    return bool(entries) and place >= length and data.startswith(b"PK\1\2", place - length)
 
 
 def _stranger(data: bytes) -> tuple[str, str]:
@@ -223,7 +224,7 @@ def _stranger(data: bytes) -> tuple[str, str]:
 def _text(data: bytes) -> tuple[str, str] | None:
     head = data[:4096]
     text = head.decode("utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "replace")
-    text = text.lstrip().lower()
+    text = text.lstrip("\ufeff \t\r\n").lower()
     if text.startswith("<"):
         if "<svg" in text:
             return "an SVG", "picture"
