@@ -159,23 +159,6 @@ def touch_template(session: Session, launch: Launch, *, brand: dict[str, str] | 
     )  # fmt: skip
 
 
-def service_values(
-    values: dict[str, str],
-    launch: dict[str, str],
-    *,
-    unsubscribe_url: str = "#",
-    privacy_url: str = "#",
-    pixel_url: str = "",
-) -> dict[str, str]:
-    """`service.*`: the footer that the service adds to every mail."""
-    sender = values.get("legal_name") or values.get("name") or ""
-    return {
-        "reason": f"You receive this because you are a contact of {sender}.",
-        "sent_by": f"Sent by {sender} about {launch['vendor_name']}.",
-        "unsubscribe_url": unsubscribe_url, "privacy_url": privacy_url, "pixel_url": pixel_url,
-    }  # fmt: skip
-
-
 def preview(
     session: Session, actor: Actor, launch_id: UUID, *, contact_id: int | None = None,
     values: dict[str, str] | None = None,
@@ -200,12 +183,8 @@ def render(
     brand = launch.brand or asset_queries.brand_values(session, launch.partner_id)
     context = launch_values(session, launch)
     filled = {**launch.slots, **(values or {})}
-    template = TouchTemplate(
-        CompiledEmail.from_json(version.email.compiled), slots=filled, brand=brand, launch=context
-    )
-    return template.render(
-        contact=contact, links=template.destinations(), service=service_values(brand, context)
-    )
+    compiled = CompiledEmail.from_json(version.email.compiled)
+    return personalise.preview(compiled, slots=filled, brand=brand, launch=context, contact=contact)
 
 
 def landing_content(launch: Launch, version: CampaignVersion) -> dict[str, Any]:

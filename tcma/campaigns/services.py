@@ -45,7 +45,7 @@ def create_from_starter(session: Session, actor: Actor, starter_name: str) -> Ca
         raise Invalid({"starter": "There is no starter campaign of that name. Choose one from the list."})
     return create_campaign(
         session, actor, name=chosen.name, goal=chosen.goal, summary=chosen.summary, subject=chosen.subject,
-        preheader=chosen.preheader, mjml=chosen.mjml, slots=[slot.to_json() for slot in chosen.slots],
+        preheader=chosen.preheader, mjml=chosen.mjml, slots=slots.to_json(chosen.slots),
         landing=dict(chosen.landing),
     )  # fmt: skip
 
@@ -85,7 +85,7 @@ def _fill(campaign: Campaign, fields: dict[str, Any]) -> None:
     if "mjml" in fields:
         campaign.mjml = str(fields["mjml"] or "")
     if "slots" in fields:
-        campaign.slots = [slot.to_json() for slot in slots.parse_slots(fields["slots"])]
+        campaign.slots = slots.to_json(slots.parse_slots(fields["slots"]))
     if "landing" in fields:
         campaign.landing = landing.clean(fields["landing"])
     if wrong:
