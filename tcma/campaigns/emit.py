@@ -18,9 +18,10 @@ from mjml.elements.mj_social_element import defaultSocialNetworks
 
 from tcma.campaigns import rules
 from tcma.campaigns.addresses import normal_address
-from tcma.campaigns.language import Dialect, Refusal, inspect
+from tcma.campaigns.language import Refusal, inspect
 from tcma.campaigns.links import Href, HrefKind, protect, shared
 from tcma.campaigns.tree import Attribute, Element, Part, Placeholder, Statement, Text
+from tcma.campaigns.vocabulary import Dialect
 
 BUILT_IN_FONTS: Final = ("Open Sans", "Droid Sans", "Lato", "Roboto", "Ubuntu")
 

@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from typing import Final
 
 from tcma.campaigns import rules
-from tcma.campaigns.language import Dialect, FieldName, Refusal, Usage, close_match, inspect, loop_targets
+from tcma.campaigns.language import Refusal, Usage, close_match, inspect, loop_targets
 from tcma.campaigns.links import Href, HrefKind, check_image, is_colour, read_href
 from tcma.campaigns.tree import Attribute, Document, Element, Part, Placeholder, Statement, Text
+from tcma.campaigns.vocabulary import Dialect, FieldName
 
 MAX_PLACEHOLDERS: Final = 400
 _IN_LINK: Final = frozenset(("a", "mj-button", "mj-navbar-link", "mj-social-element"))

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, nodes
@@ -19,28 +19,12 @@ from jinja2.filters import do_title
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
-from tcma.campaigns.slots import SlotDef, SlotKind
-
-BRAND_FIELDS: Final = (
-    "name", "legal_name", "logo_url", "color", "accent_color", "on_color", "on_accent_color",
-    "postal_address", "phone", "email", "website",
-)  # fmt: skip
-CONTACT_FIELDS: Final = (
-    "email", "first_name", "last_name", "full_name", "company", "job_title", "city", "country",
-)  # fmt: skip
-LAUNCH_FIELDS: Final = ("name", "vendor_name", "landing_url")
-SERVICE_FIELDS: Final = ("reason", "unsubscribe_url", "privacy_url", "pixel_url")
-COLOUR_FIELDS: Final = frozenset(
-    ("brand", name) for name in ("color", "accent_color", "on_color", "on_accent_color")
-)
+from tcma.campaigns.vocabulary import SEPARATOR, Dialect, FieldName, flat
 
 MAX_EXPRESSION: Final = 400
 MAX_LOOP: Final = 20
 MAX_NESTING: Final = 12
 MAX_TEXT_CONSTANT: Final = 300
-
-FieldName = tuple[str, str]
-_SEPARATOR: Final = "__"
 
 
 def _default(value: str, fallback: str = "", boolean: bool = True) -> str:
@@ -73,60 +57,6 @@ _SERVICE_FILTERS: Final[dict[str, Callable[..., str]]] = {
     "mailpart": lambda value: quote(str(value), safe="@+"),
     "phonepart": lambda value: "".join(char for char in str(value) if char in "+0123456789"),
 }
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """Which names a template may use. `roots` maps a root to its fields, or to None for any field.
-
-    `addresses` are fields that hold a whole web address, `images` a picture's, `blocks` those whose value has
-    line breaks or tags and so may stand only where text stands, `rich` those that may hold links. `labels`
-    say in words what a field shows. `is_ours` marks templates that we wrote out of an author's.
-    """
-
-    roots: Mapping[str, frozenset[str] | None]
-    addresses: frozenset[FieldName] = frozenset()
-    images: frozenset[FieldName] = frozenset()
-    blocks: frozenset[FieldName] = frozenset()
-    rich: frozenset[FieldName] = frozenset()
-    labels: Mapping[FieldName, str] = field(default_factory=dict)
-    is_ours: bool = False
-
-    def is_address(self, name: FieldName) -> bool:
-        """Whether the field's value is a whole web address."""
-        if self.roots.get(name[0]) is None and name[0] in self.roots:
-            return name[1].endswith("url")
-        return name in self.addresses
-
-
-def campaign_dialect(slots: Iterable[SlotDef]) -> Dialect:
-    """The names that a campaign with these slots may use."""
-    known = tuple(slots)
-    links = {("slot", slot.name) for slot in known if slot.kind is SlotKind.LINK}
-    return Dialect(
-        roots={
-            "slot": frozenset(slot.name for slot in known),
-            "brand": frozenset(BRAND_FIELDS),
-            "contact": frozenset(CONTACT_FIELDS),
-            "launch": frozenset(LAUNCH_FIELDS),
-        },
-        addresses=frozenset(links | {("brand", "website"), ("launch", "landing_url")}),
-        images=frozenset({("brand", "logo_url"), *links}),
-        blocks=frozenset(
-            ("slot", slot.name) for slot in known if slot.kind in (SlotKind.RICH, SlotKind.PARAGRAPH)
-        ),
-        rich=frozenset(("slot", slot.name) for slot in known if slot.kind is SlotKind.RICH),
-        labels={("slot", slot.name): slot.default or slot.label for slot in known},
-    )
-
-
-def sending_dialect(dialect: Dialect, *, links: int = 0) -> Dialect:
-    """The names that templates of ours may use: an author's, and what the service adds to each mail."""
-    added = {
-        "link": frozenset(f"l{number}" for number in range(1, links + 1)),
-        "service": frozenset(SERVICE_FIELDS),
-    }
-    return replace(dialect, roots={**added, **dialect.roots}, is_ours=True)
 
 
 class Refusal(Exception):
@@ -180,11 +110,6 @@ class Program:
         """The text for these values, keyed by `flat(root, field)`. Values never become template."""
         context = self._template.new_context(dict(values), shared=True)
         return "".join(self._template.root_render_func(context))
-
-
-def flat(root: str, name: str) -> str:
-    """The key under which a program looks for `root.name`."""
-    return f"{root}{_SEPARATOR}{name}"
 
 
 def inspect(source: str, *, dialect: Dialect, loop_names: Iterable[str] = ()) -> Usage:
@@ -292,7 +217,7 @@ class _Checker:
             self._constant(item)
         targets = _target_names(node.target)
         for name in targets:
-            if name in self.dialect.roots or name == "loop" or _SEPARATOR in name or name in self.names:
+            if name in self.dialect.roots or name == "loop" or SEPARATOR in name or name in self.names:
                 raise Refusal(f"The name {name} is taken.", "Call the item of the for something else.")
         inner = _Checker(self.dialect, usage=self.usage, names=self.names | {*targets, "loop"})
         for child in node.body:
@@ -372,7 +297,7 @@ class _Checker:
             raise Refusal(f"There is no {root}.{name}.", mend)
         known = self.dialect.roots[root]
         if known is None:
-            if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name) or _SEPARATOR in name:
+            if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name) or SEPARATOR in name:
                 raise Refusal(f"{root}.{name} is not a name.", "Use small letters, digits and single _.")
         elif name not in known:
             thing = "This campaign has no slot" if root == "slot" else f"{root} has no field"
@@ -472,8 +397,3 @@ class _Flatten(NodeTransformer):
         """Give `{{ a if b }}` an empty else: a missing one would be an error while sending."""
         node.expr2 = node.expr2 or nodes.Const("", lineno=node.lineno)
         return self.generic_visit(node)
-
-
-def values_for(root: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of one root under the keys that a program looks for."""
-    return {flat(root, name): value for name, value in fields.items()}

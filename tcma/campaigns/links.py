@@ -10,8 +10,9 @@ from typing import Final
 from urllib.parse import quote
 
 from tcma.campaigns.addresses import BadAddress, normal_address
-from tcma.campaigns.language import COLOUR_FIELDS, Dialect, FieldName, Refusal, inspect, results
+from tcma.campaigns.language import Refusal, inspect, results
 from tcma.campaigns.tree import Part, Placeholder, Statement, Text
+from tcma.campaigns.vocabulary import COLOUR_FIELDS, Dialect, FieldName
 
 _START_OF_WEB: Final = re.compile(r"^https?://[^/?#\s]+[/?#]", re.IGNORECASE)
 _STAND_IN: Final = "x"

@@ -11,7 +11,7 @@ from typing import Any, Final
 from tcma.campaigns.compiler import MAX_COMPILED, CannotCompile, raw_html, to_html
 from tcma.campaigns.emit import Emitted, Emitter, Tokens, html_template
 from tcma.campaigns.gate import Gate
-from tcma.campaigns.language import Dialect, Program, Refusal, campaign_dialect, sending_dialect
+from tcma.campaigns.language import Program, Refusal
 from tcma.campaigns.links import Href, protect
 from tcma.campaigns.plaintext import text_template
 from tcma.campaigns.problems import MarkupError, Problem, Severity, errors, in_order
@@ -19,6 +19,7 @@ from tcma.campaigns.reader import read, split_text
 from tcma.campaigns.shell import FOOTER_TEXT, body_of, dressed, lint, with_meta
 from tcma.campaigns.slots import SlotDef, parse_slots, to_json
 from tcma.campaigns.tree import Document, Element, Places, Text
+from tcma.campaigns.vocabulary import Dialect, campaign_dialect, sending_dialect
 
 __all__ = [
     "CompiledEmail", "Link", "MarkupError", "Problem", "Severity", "build", "check", "compile_email",

@@ -1,8 +1,8 @@
 """Filling a compiled mail for one recipient after another.
 
-A `TouchTemplate` is made once for a launch touch: what is the same for every reader is checked and cleaned there.
-What is left for each reader is a dictionary and three compiled programs. A value is written where its placeholder
-stood and never read as a template again.
+A `TouchTemplate` is made once for a launch touch: what is the same for every reader is checked and cleaned
+there. What is left for each reader is a dictionary and three compiled programs. A value is written where its
+placeholder stood and never read as a template again.
 """
 
 from __future__ import annotations
@@ -13,33 +13,36 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from tcma.campaigns.addresses import WEB, BadAddress, is_web, normal_address
-from tcma.campaigns.language import (
-    BRAND_FIELDS,
+from tcma.campaigns.addresses import BadAddress, is_web, normal_address
+from tcma.campaigns.facts import (
+    PREVIEW_URL,
+    lenient_brand,
+    lenient_launch,
+    one_line,
+    seen,
+    strict_brand,
+    strict_launch,
+)
+from tcma.campaigns.language import Program
+from tcma.campaigns.markup import CompiledEmail, Link
+from tcma.campaigns.plaintext import plain
+from tcma.campaigns.slots import SlotDef, SlotKind, clean_values, shown_values
+from tcma.campaigns.vocabulary import (
     CONTACT_FIELDS,
-    LAUNCH_FIELDS,
     SERVICE_FIELDS,
-    Program,
+    Dialect,
     campaign_dialect,
     flat,
     sending_dialect,
     values_for,
 )
-from tcma.campaigns.markup import CompiledEmail, Link
-from tcma.campaigns.plaintext import plain
-from tcma.campaigns.slots import SlotDef, SlotKind, clean_values, shown_values
 from tcma.errors import Invalid
 
 MAX_RENDERED: Final = 1024 * 1024
 MAX_CONTACT_VALUE: Final = 300
-DEFAULT_COLOUR: Final = "#1f3a5f"
-DEFAULT_ACCENT: Final = "#c2410c"
-PREVIEW_URL: Final = "https://preview.invalid/"
 
-_HEX: Final = re.compile(r"^#(?:[0-9a-fA-F]{3}|[0-9a-fA-F]{6})$")
-_UNSEEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]+")
 _MANY_BLANKS: Final = re.compile(r"\n{3,}")
 _RICH_LINK: Final = re.compile(r'<a href="([^"]*)">')
 _SERVICE_SAMPLE: Final = {
@@ -79,7 +82,7 @@ class TouchTemplate:
             values = clean_values(compiled.slots, slots)
         except Invalid as error:
             raise Invalid({f"slots.{name}": message for name, message in error.fields.items()}) from None
-        self._fill(values, brand=_strict_brand(brand), launch=_strict_launch(launch))
+        self._fill(values, brand=strict_brand(brand), launch=strict_launch(launch))
         self._try_out()
 
     def _fill(self, values: dict[str, str], *, brand: dict[str, str], launch: dict[str, str]) -> None:
@@ -93,17 +96,16 @@ class TouchTemplate:
         shared = values_for("brand", brand) | values_for("launch", launch)
         self._for_html: dict[str, Any] = dict(shared)
         self._for_text: dict[str, Any] = dict(shared)
-        self._rich = {flat("slot", name): pieces for name, pieces in rich.items()}
+        self._rich_html = {flat("slot", name): pieces for name, pieces in rich.items()}
+        self._rich_text = {key: _text_pieces(pieces) for key, pieces in self._rich_html.items()}
         for slot in compiled.slots:
             key, value = flat("slot", slot.name), values[slot.name]
             self._for_html[key] = _as_html(slot, value)
             self._for_text[key] = plain(value) if slot.kind is SlotKind.RICH else value
         self._fallback_subject = launch["name"] or brand["name"]
-        self._destinations, self._direct = self._resolve(dialect, rich)
+        self._destinations, self._direct = self._resolve(dialect)
 
-    def _resolve(
-        self, dialect: Any, rich: Mapping[str, Sequence[str | int]]
-    ) -> tuple[dict[int, str], dict[str, str]]:
+    def _resolve(self, dialect: Dialect) -> tuple[dict[int, str], dict[str, str]]:
         """Where each link leads: tracked ones by number, the others by the name of their placeholder."""
         tracked: dict[int, str] = {}
         direct: dict[str, str] = {}
@@ -159,34 +161,22 @@ class TouchTemplate:
         """The mail for one contact.
 
         `links` gives an address for every number of `destinations()`; `service` gives unsubscribe_url and, if
-        wanted, reason, privacy_url and pixel_url. Raises ValueError where one of these is missing: that is a
-        mistake of the caller's, not of a person's.
+        wanted, reason, privacy_url and pixel_url (addresses, or "#"). Raises ValueError where one of
+        these is missing: that is a mistake of the caller's, not of a person's.
         """
         own = _own_values(contact, links=links, service=service, wanted=self._destinations)
         own.update(self._direct)
-        if self._rich:
-            own.update(self._fill_rich(own))
         for_html = {**self._for_html, **own}
         for_text = {**self._for_text, **own}
-        if self._rich:
-            for key in self._rich:
-                for_text[key] = plain(str(own[key]))
+        for key, pieces in self._rich_html.items():
+            # Each piece is a part of a value that clean_values or shown_values sanitised.
+            for_html[key] = Markup("".join(_joined(pieces, own, escape=True)))  # noqa: S704
+            for_text[key] = "".join(_joined(self._rich_text[key], own, escape=False))
         text = self._text.render(for_text)
         if self._text_has_blocks:
             text = _MANY_BLANKS.sub("\n\n", text).lstrip("\n")
-        subject = " ".join(_UNSEEN.sub(" ", self._subject.render(for_text)).split())
+        subject = seen(self._subject.render(for_text))
         return Rendered(subject or self._fallback_subject, self._html.render(for_html), text)
-
-    def _fill_rich(self, own: Mapping[str, Any]) -> Iterator[tuple[str, Markup]]:
-        """Formatted slot values whose links lead through this reader's addresses."""
-        for key, pieces in self._rich.items():
-            yield (
-                key,
-                Markup("").join(
-                    escape(own[flat("link", f"l{piece}")]) if isinstance(piece, int) else Markup(piece)
-                    for piece in pieces
-                ),
-            )
 
 
 def preview(
@@ -199,13 +189,13 @@ def preview(
 ) -> Rendered:
     """The mail as `contact` would see it, while slots and brand are still being filled in.
 
-    Links lead where they will lead; values that are too long show as typed, those that cannot be shown give way
-    to the slot's default. Never raises for what a person typed.
+    Links lead where they will lead; values that are too long show as typed, those that cannot be shown give
+    way to the slot's default. Never raises for what a person typed.
     """
     touch = TouchTemplate.__new__(TouchTemplate)
     touch.compiled = compiled
     shown = shown_values(compiled.slots, slots)
-    facts, occasion = _lenient_brand(brand), _lenient_launch(launch)
+    facts, occasion = lenient_brand(brand), lenient_launch(launch)
     try:
         touch._fill(shown, brand=facts, launch=occasion)
     except Invalid:
@@ -219,35 +209,6 @@ def preview(
     return touch.render(contact=contact, links=touch.destinations(), service=service)
 
 
-def readable_on(colour: str) -> str:
-    """Black or white, whichever reads better on a colour (WCAG 2.2, contrast ratio)."""
-    light = _luminance(colour)
-    return "#ffffff" if 1.05 / (light + 0.05) >= (light + 0.05) / 0.055 else "#111111"
-
-
-def _luminance(colour: str) -> float:
-    digits = colour.lstrip("#")
-    if len(digits) == 3:
-        digits = "".join(char * 2 for char in digits)
-    channels = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
-    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def _one_line(value: object, *, limit: int = 2000) -> str:
-    """A value as one line of plain characters. A subclass of str (such as Markup) loses what it adds."""
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"A mail is filled with text only, not with {type(value).__name__}.")
-        return str(value)
-    text = str.__str__(value)
-    if not text.isprintable():
-        text = _UNSEEN.sub(" ", text)
-    return text[:limit].strip()
-
-
 def _own_values(
     contact: Mapping[str, str | None],
     *,
@@ -256,7 +217,7 @@ def _own_values(
     wanted: Mapping[int, str],
 ) -> dict[str, Any]:
     own: dict[str, Any] = {
-        _CONTACT_KEYS[name]: _one_line(contact.get(name), limit=MAX_CONTACT_VALUE) for name in CONTACT_FIELDS
+        _CONTACT_KEYS[name]: one_line(contact.get(name), limit=MAX_CONTACT_VALUE) for name in CONTACT_FIELDS
     }
     if not own["contact__full_name"]:
         own["contact__full_name"] = f"{own['contact__first_name']} {own['contact__last_name']}".strip()
@@ -264,10 +225,10 @@ def _own_values(
         address = links.get(number, "")
         if not address.startswith(("https://", "http://")):
             raise ValueError(f"Link {number} needs a web address.")
-        own[f"link__l{number}"] = _one_line(address)
+        own[f"link__l{number}"] = one_line(address)
     for name in SERVICE_FIELDS:
-        value = _one_line(service.get(name))
-        if name != "reason" and value and not value.startswith(("https://", "http://")):
+        value = one_line(service.get(name))
+        if name != "reason" and value not in ("", "#") and not value.startswith(("https://", "http://")):
             raise ValueError(f"service.{name} needs a web address.")
         own[_SERVICE_KEYS[name]] = value
     if not own["service__unsubscribe_url"]:
@@ -312,74 +273,21 @@ def _number_rich_links(
     return tuple(links), rich
 
 
-def _strict_brand(given: Mapping[str, str | None]) -> dict[str, str]:
-    fields: dict[str, str] = {}
-    brand = _brand_lines(given)
-    for name, what in (("legal_name", "legal name"), ("postal_address", "postal address")):
-        if not brand[name]:
-            fields[f"brand.{name}"] = f"The brand profile has no {what}. The law wants it in every mail."
-    for name in ("color", "accent_color"):
-        if brand[name] and not _HEX.match(brand[name]):
-            fields[f"brand.{name}"] = f"{brand[name][:20]} is not a colour. Write it like #1a2b3c."
-    for name in ("logo_url", "website"):
-        try:
-            brand[name] = normal_address(brand[name], schemes=WEB) if brand[name] else ""
-        except BadAddress as error:
-            fields[f"brand.{name}"] = str(error)
-    if fields:
-        raise Invalid(fields)
-    return _with_colours(brand)
+def _text_pieces(pieces: Sequence[str | int]) -> list[str | int]:
+    """The pieces of a formatted value for the text part, with its links' numbers where they belong."""
+    mark = "https://mark.invalid/"
+    while any(mark in piece for piece in pieces if isinstance(piece, str)):
+        mark += "0/"
+    marked = "".join(f"{mark}{piece}/" if isinstance(piece, int) else piece for piece in pieces)
+    parts = re.split(rf"{re.escape(mark)}([0-9]+)/", plain(marked))
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)]
 
 
-def _lenient_brand(given: Mapping[str, str | None]) -> dict[str, str]:
-    brand = _brand_lines(given)
-    brand["legal_name"] = brand["legal_name"] or "[Legal name]"
-    brand["postal_address"] = brand["postal_address"] or "[Postal address]"
-    for name in ("color", "accent_color"):
-        if not _HEX.match(brand[name]):
-            brand[name] = ""
-    for name in ("logo_url", "website"):
-        try:
-            brand[name] = normal_address(brand[name], schemes=WEB) if brand[name] else ""
-        except BadAddress:
-            brand[name] = ""
-    return _with_colours(brand)
-
-
-def _brand_lines(given: Mapping[str, str | None]) -> dict[str, str]:
-    """The brand's fields, each on one line; the lines of an address are joined with commas."""
-    lines = {}
-    for name in BRAND_FIELDS:
-        value = given.get(name)
-        if isinstance(value, str):
-            value = ", ".join(part.strip(" ,") for part in value.splitlines() if part.strip(" ,"))
-        lines[name] = _one_line(value)
-    lines["name"] = lines["name"] or lines["legal_name"]
-    return lines
-
-
-def _with_colours(brand: dict[str, str]) -> dict[str, str]:
-    brand["color"] = brand["color"] or DEFAULT_COLOUR
-    brand["accent_color"] = brand["accent_color"] or DEFAULT_ACCENT
-    brand["on_color"] = readable_on(brand["color"])
-    brand["on_accent_color"] = readable_on(brand["accent_color"])
-    return brand
-
-
-def _strict_launch(given: Mapping[str, str | None]) -> dict[str, str]:
-    launch = {name: _one_line(given.get(name)) for name in LAUNCH_FIELDS}
-    if launch["landing_url"]:
-        try:
-            launch["landing_url"] = normal_address(launch["landing_url"], schemes=WEB)
-        except BadAddress as error:
-            raise Invalid({"launch.landing_url": str(error)}) from None
-    return launch
-
-
-def _lenient_launch(given: Mapping[str, str | None]) -> dict[str, str]:
-    launch = {name: _one_line(given.get(name)) for name in LAUNCH_FIELDS}
-    try:
-        launch["landing_url"] = normal_address(launch["landing_url"], schemes=WEB)
-    except BadAddress:
-        launch["landing_url"] = PREVIEW_URL + "landing"
-    return launch
+def _joined(pieces: Sequence[str | int], own: Mapping[str, Any], *, escape: bool) -> Iterator[str]:
+    """A formatted value with this reader's addresses in it."""
+    for piece in pieces:
+        if isinstance(piece, int):
+            address = own[flat("link", f"l{piece}")]
+            yield html.escape(address) if escape else address
+        else:
+            yield piece

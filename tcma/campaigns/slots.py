@@ -50,6 +50,20 @@ class SlotDef:
     choices: tuple[str, ...] = ()
     help: str = ""
 
+    def to_json(self) -> dict[str, Any]:
+        """One item of what `parse_slots` reads."""
+        return {
+            "name": self.name,
+            "label": self.label,
+            "kind": self.kind.value,
+            "default": self.default,
+            "min_length": self.min_length,
+            "max_length": self.max_length,
+            "required": self.required,
+            "choices": list(self.choices),
+            "help": self.help,
+        }
+
 
 def parse_slots(data: Sequence[Mapping[str, Any]]) -> tuple[SlotDef, ...]:
     """Slot definitions from JSON or TOML.
@@ -81,20 +95,7 @@ def parse_slots(data: Sequence[Mapping[str, Any]]) -> tuple[SlotDef, ...]:
 
 def to_json(slots: Sequence[SlotDef]) -> list[dict[str, Any]]:
     """What `parse_slots` reads back."""
-    return [
-        {
-            "name": slot.name,
-            "label": slot.label,
-            "kind": slot.kind.value,
-            "default": slot.default,
-            "min_length": slot.min_length,
-            "max_length": slot.max_length,
-            "required": slot.required,
-            "choices": list(slot.choices),
-            "help": slot.help,
-        }
-        for slot in slots
-    ]
+    return [slot.to_json() for slot in slots]
 
 
 def clean_values(slots: Sequence[SlotDef], values: Mapping[str, str]) -> dict[str, str]:
