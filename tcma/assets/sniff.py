@@ -92,8 +92,7 @@ def sniff(data: bytes, *, accept: Collection[Kind] = tuple(Kind)) -> Kind:
         limit = MAX_BYTES[kind] // MEGABYTE
         mend = "Export it with smaller pictures" if kind is Kind.PDF else "Save it with fewer pixels"
         raise Invalid(
-            f"This {kind.label} is {len(data) / MEGABYTE:.1f} MB. The limit is {limit} MB. {mend}, "
-            "and upload that."
+            f"This {kind.label} is {len(data) / MEGABYTE:.1f} MB. The limit is {limit} MB. {mend}, and upload that."
         )
     if kind is Kind.PDF:
         _check_pdf(data)
@@ -122,13 +121,9 @@ def _kind(data: bytes) -> Kind | None:
 
 def _check_pdf(data: bytes) -> None:
     if not re.match(rb"(\xef\xbb\xbf)?\s{0,8}%PDF-[12]\.", data):
-        raise Invalid(
-            "This PDF has something else before its beginning. Export it as PDF again, and upload that."
-        )
+        raise Invalid("This PDF has something else before its beginning. Export it as PDF again, and upload that.")
     if b"%%EOF" not in data[-8192:].rstrip(b"\0\r\n\t ")[-2048:]:
-        raise Invalid(
-            "This PDF is cut off: its end is missing. Download or export it again, and upload that."
-        )
+        raise Invalid("This PDF is cut off: its end is missing. Download or export it again, and upload that.")
 
 
 def _png_size(data: bytes) -> tuple[int, int]:
@@ -143,7 +138,8 @@ def _png_size(data: bytes) -> tuple[int, int]:
         (length,) = struct.unpack_from(">I", data, place)
         name = data[place + 4 : place + 8]
         place += 12 + length
-        if place > len(data) or not _PNG_CHUNK.fullmatch(name):
+        second_header = name == b"IHDR" and place > 33
+        if place > len(data) or second_header or not _PNG_CHUNK.fullmatch(name):
             raise _cut_off(Kind.PNG)
         if name == b"acTL":
             raise Invalid("This PNG is animated. Save one frame of it as PNG, and upload that.")
@@ -167,6 +163,8 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
         if marker in _JPEG_OTHER_FRAMES:
             raise Invalid("This JPEG uses a rare compression. Save it again as PNG, and upload that.")
         if marker in _JPEG_FRAMES and place + 9 <= len(data):
+            if size is not None:
+                raise _cut_off(Kind.JPEG)
             size = (
                 int.from_bytes(data[place + 7 : place + 9], "big"),
                 int.from_bytes(data[place + 5 : place + 7], "big"),
@@ -265,6 +263,5 @@ def _cut_off(kind: Kind) -> Invalid:
 
 def _double(kind: Kind) -> Invalid:
     return Invalid(
-        f"This {kind.label} has something else hidden in it. Open it, save it as {kind.label} again, "
-        "and upload that."
+        f"This {kind.label} has something else hidden in it. Open it, save it as {kind.label} again, and upload that."
     )
