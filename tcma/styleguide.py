@@ -17,6 +17,7 @@ from wtforms import (
     StringField,
     TextAreaField,
 )
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired, Length, NumberRange
 
 from tcma import clock
@@ -32,10 +33,16 @@ class ExampleForm(FlaskForm):  # type: ignore[misc]
     name = StringField("Name", validators=[DataRequired("Give the launch a name."), Length(max=60)])
     reply_to = EmailField("Replies go to", description="Your own address; the service never reads replies.")
     audience = SelectField(
-        "List", choices=[("all", "All customers (1,204)"), ("old", "Not heard from in a year (312)")]
+        "List",
+        choices=[
+            SelectChoice("all", "All customers (1,204)"),
+            SelectChoice("old", "Not heard from in a year (312)"),
+        ],
     )
     message = TextAreaField("Opening words", validators=[Length(max=280)])
-    when = RadioField("When", choices=[("now", "Now"), ("later", "At a chosen time")], default="now")
+    when = RadioField(
+        "When", choices=[SelectChoice("now", "Now"), SelectChoice("later", "At a chosen time")], default="now"
+    )
     day = DateField("Day")
     amount = DecimalField(
         "Budget",
