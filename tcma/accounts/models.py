@@ -30,7 +30,7 @@ from tcma.db import (
 from tcma.machine import Machine
 
 
-class User(UuidKey, Created, Base, UserMixin):
+class User(UuidKey, Created, Base, UserMixin):  # type: ignore[misc]
     """A person who signs in; one login for all organizations."""
 
     __tablename__ = "users"
@@ -40,14 +40,14 @@ class User(UuidKey, Created, Base, UserMixin):
     password: Mapped[str | None]
     active: Mapped[bool] = mapped_column(default=True)
     fs_uniquifier: Mapped[str] = mapped_column(String(64), unique=True)
-    confirmed_at: Mapped[datetime | None]
+    confirmed_at: Mapped[datetime | None]  # type: ignore[assignment]
     locale: Mapped[str] = mapped_column(default="en")
     timezone: Mapped[str] = mapped_column(default="UTC")
     last_login_at: Mapped[datetime | None]
     last_organization_id: Mapped[UUID | None]
 
     @property
-    def roles(self) -> list[Any]:
+    def roles(self) -> list[Any]:  # type: ignore[override]
         """Roles belong to members, not users; Flask-Security wants the attribute."""
         return []
 

@@ -106,9 +106,7 @@ def get_partnership(session: Session, actor: Actor, other_id: UUID, *, lock: boo
     return found
 
 
-def list_partnerships(
-    session: Session, actor: Actor, *, status: PartnershipStatus | None = None
-) -> list[Partnership]:
+def list_partnerships(session: Session, actor: Actor, *, status: PartnershipStatus | None = None) -> list[Partnership]:
     """All partnerships of the actor's organization with both organizations, by the other's name."""
     mine = Partnership.partner_id if actor.is_partner else Partnership.vendor_id
     other = Partnership.vendor if actor.is_partner else Partnership.partner

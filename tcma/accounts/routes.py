@@ -42,9 +42,7 @@ def switch() -> Page:
     wanted = request.form.get("organization", "")
     chosen = next((one for one in g.organizations if str(one.id) == wanted), None)
     if chosen is None:
-        raise NotFound(
-            "You are not a member of that organization. Choose one from the list at the top of the page."
-        )
+        raise NotFound("You are not a member of that organization. Choose one from the list at the top of the page.")
     with unit_of_work(g.actor) as unit:
         services.remember_organization(unit, g.actor, chosen.id)
     session["organization"] = wanted

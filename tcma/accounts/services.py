@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import secrets
 import unicodedata
+from datetime import timedelta
 from uuid import UUID
 from zoneinfo import available_timezones
 
 from email_validator import EmailNotValidError, validate_email
 from flask_security.utils import hash_password
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from tcma import audit, clock, events, mail
@@ -79,9 +80,7 @@ def ensure_user(session: Session, *, email: str, name: str = "", password: str |
     return user
 
 
-def add_member(
-    session: Session, actor: Actor, organization: Organization, user: User, *, roles: set[Role]
-) -> Member:
+def add_member(session: Session, actor: Actor, organization: Organization, user: User, *, roles: set[Role]) -> Member:
     """Give `user` `roles` in `organization`. Raises Forbidden, Invalid for roles of another kind."""
     if actor.organization_id != organization.id:
         actor.require(Permission.ORGANIZATION_PROVISION)
@@ -97,9 +96,7 @@ def add_member(
             member = Member(organization_id=organization.id, user_id=user.id, roles=[])
             session.add(member)
         member.roles = (
-            sorted({*member.roles, *(str(role) for role in roles)})
-            if not member.removed_at
-            else sorted(roles)
+            sorted({*member.roles, *(str(role) for role in roles)}) if not member.removed_at else sorted(roles)
         )
         member.removed_at = None
         session.flush()
@@ -115,9 +112,7 @@ def start_partnership(
     now = clock.now()
     with elevated(session, "the link is made before either side can see it"):
         partnership = session.scalar(
-            select(Partnership).where(
-                Partnership.vendor_id == vendor_id, Partnership.partner_id == partner_id
-            )
+            select(Partnership).where(Partnership.vendor_id == vendor_id, Partnership.partner_id == partner_id)
         )
         if partnership is None:
             partnership = Partnership(
@@ -185,3 +180,80 @@ def _own_user(session: Session, actor: Actor) -> User:
     if user is None:
         raise NotFound()
     return user
+
+
+def save_organization(
+    session: Session, actor: Actor, *, name: str, color: str, timezone: str, open_to_applications: bool | None = None,
+) -> Organization:  # fmt: skip
+    """How the organization is named and shown to the other side. Raises Forbidden, Invalid."""
+    actor.require(Permission.MEMBER_MANAGE)
+    organization = queries.get_organization(session, actor.organization_id)
+    problems: dict[str, str] = {}
+    if not name.strip() or len(name) > 120:
+        problems["name"] = "Give the organization a name of at most 120 characters."
+    if not re.fullmatch(r"#[0-9a-fA-F]{6}", color):
+        problems["color"] = "Write the colour as # and six digits, such as #2f5fd0."
+    if timezone not in available_timezones():
+        problems["timezone"] = "Choose a time zone from the list, such as Europe/Berlin."
+    if problems:
+        raise Invalid(problems)
+    before = {"color": organization.color, "timezone": organization.timezone}
+    organization.name, organization.color, organization.timezone = name.strip(), color.lower(), timezone
+    if open_to_applications is not None and actor.is_vendor:
+        organization.open_to_applications = open_to_applications
+    audit.record(
+        session, actor, "organization.change", organization, before=before,
+        after={"color": color, "timezone": timezone, "open_to_applications": organization.open_to_applications},
+    )  # fmt: skip
+    return organization
+
+
+def write_company(
+    session: Session, actor: Actor, organization: Organization, *, legal_name: str, postal_address: str,
+    country: str, contact_email: str, phone: str, website: str,
+) -> None:  # fmt: skip
+    """Set what mails, contracts and payments need to say of a company. Raises Invalid."""
+    problems: dict[str, str] = {}
+    if not legal_name.strip() or len(legal_name) > 160:
+        problems["legal_name"] = "Give the name as it stands in the register, at most 160 characters."
+    if len(postal_address.strip()) < 8 or len(postal_address) > 400:
+        problems["postal_address"] = "Give street, town and country: every mail to customers must show them."
+    if not re.fullmatch(r"[A-Z]{2}", country):
+        problems["country"] = "Choose the country from the list."
+    if len(phone) > 40 or not re.fullmatch(r"[0-9+()/ .-]*", phone):
+        problems["phone"] = "Use digits, blanks and a leading +, such as +49 30 1234567."
+    if website and not re.fullmatch(r"https?://[^\s<>\"]{3,200}", website):
+        problems["website"] = "Write the whole address, such as https://www.example.com."
+    try:
+        address = clean_address(contact_email, field="contact_email")
+    except Invalid as error:
+        problems |= error.fields
+    if problems:
+        raise Invalid(problems)
+    organization.legal_name, organization.postal_address = legal_name.strip(), postal_address.strip()
+    organization.country, organization.contact_email = country, address
+    organization.phone, organization.website = phone.strip(), website.strip()
+    audit.record(session, actor, "organization.change", organization, after={"country": country})
+
+
+def record_presence(session: Session, actor: Actor, member_id: UUID) -> None:
+    """Note that a member is here: at most once an hour, so that pages stay reads.
+
+    A partner's partnerships learn when it first came and when it was last active.
+    """
+    now = clock.now()
+    seen = session.execute(
+        update(Member)
+        .where(
+            Member.id == member_id, Member.last_seen_at.is_(None) | (Member.last_seen_at < now - timedelta(hours=1))
+        )
+        .values(last_seen_at=now)
+        .returning(Member.id)
+    ).first()  # fmt: skip
+    if seen is not None and actor.is_partner:
+        session.execute(
+            update(Partnership)
+            .where(Partnership.partner_id == actor.organization_id)
+            .values(last_active_at=now, first_signed_in_at=func.coalesce(Partnership.first_signed_in_at, now))
+            .execution_options(synchronize_session=False)
+        )

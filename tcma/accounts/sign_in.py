@@ -22,10 +22,10 @@ from flask_security.utils import hash_password
 
 from tcma import buckets, clock, mail
 from tcma.access import Actor, Kind
-from tcma.accounts import queries
+from tcma.accounts import queries, services
 from tcma.accounts.models import User
 from tcma.config import settings
-from tcma.db import bind, db, elevated
+from tcma.db import bind, db, elevated, unit_of_work
 from tcma.error_pages import answer
 from tcma.errors import RateLimited
 
@@ -108,9 +108,7 @@ class ThrottledLoginForm(LoginForm):
         )
         db.session.commit()  # a refused try counts as well
         if not allowed:
-            raise RateLimited(
-                "Too many sign-in tries. Wait a few minutes, or reset your password.", retry_after=90
-            )
+            raise RateLimited("Too many sign-in tries. Wait a few minutes, or reset your password.", retry_after=90)
         if super().validate(**kwargs):
             return True
         # One answer for an unknown address, a wrong password and a closed account.
@@ -131,9 +129,7 @@ class ThrottledForgotForm(ForgotPasswordForm):
         )
         db.session.commit()
         if not allowed:
-            raise RateLimited(
-                "Too many requests for a new password. Please try again in an hour.", retry_after=3600
-            )
+            raise RateLimited("Too many requests for a new password. Please try again in an hour.", retry_after=3600)
         known = bool(super().validate(**kwargs))
         if known:
             hash_password("as long as for an unknown address")  # the view does this where nobody is known
@@ -144,7 +140,14 @@ class OutboxMailUtil(MailUtil):
     """Mails of sign-in (password reset, password changed) through the outbox, in our own words."""
 
     def send_mail(
-        self, template: str, subject: str, recipient: str, sender: Any, body: Any, html: Any, **context: Any
+        self,
+        template: str,
+        subject: str,
+        recipient: str | tuple[str, str],
+        sender: str | tuple[str, str],
+        body: str | None,
+        html: str | None,
+        **context: Any,
     ) -> None:
         user: User = context["user"]
         with elevated(db.session, "sign-in mail goes out before an organization is chosen"):
@@ -165,7 +168,7 @@ def init_app(app: Flask) -> None:
     conf = settings()
     app.config.update(
         SECURITY_PASSWORD_SALT=conf.derived_keys("password-pepper")[-1].hex(),
-        SECURITY_PASSWORD_HASH="argon2",
+        SECURITY_PASSWORD_HASH="argon2",  # noqa: S106
         SECURITY_LOGIN_URL="/sign-in",
         SECURITY_LOGOUT_URL="/sign-out",
         SECURITY_LOGOUT_METHODS=["POST"],
@@ -182,9 +185,9 @@ def init_app(app: Flask) -> None:
         SECURITY_AUTO_LOGIN_AFTER_RESET=False,
         SECURITY_EMAIL_VALIDATOR_ARGS={"check_deliverability": False},
         SECURITY_LOGIN_USER_TEMPLATE="accounts/sign_in.html",
-        SECURITY_FORGOT_PASSWORD_TEMPLATE="accounts/forgot_password.html",
-        SECURITY_RESET_PASSWORD_TEMPLATE="accounts/reset_password.html",
-        SECURITY_CHANGE_PASSWORD_TEMPLATE="accounts/change_password.html",
+        SECURITY_FORGOT_PASSWORD_TEMPLATE="accounts/forgot_password.html",  # noqa: S106
+        SECURITY_RESET_PASSWORD_TEMPLATE="accounts/reset_password.html",  # noqa: S106
+        SECURITY_CHANGE_PASSWORD_TEMPLATE="accounts/change_password.html",  # noqa: S106
         SECURITY_POST_CHANGE_VIEW="/me",
         **{f"SECURITY_MSG_{key}": words for key, words in WORDS.items()},
     )
@@ -240,11 +243,14 @@ def actor_of_session() -> Actor | None:
     wanted = session.get("organization") or str(user.last_organization_id or "")
     member = next((one for one in mine if str(one.organization_id) == wanted), mine[0])
     g.organizations = [
-        queries.Choice(one.organization_id, one.organization.name, one.organization.kind, one is member)
-        for one in mine
+        queries.Choice(one.organization_id, one.organization.name, one.organization.kind, one is member) for one in mine
     ]
     g.member = member
-    return queries.actor_of(member, user)
+    actor = queries.actor_of(member, user)
+    if member.last_seen_at is None or member.last_seen_at < clock.now() - timedelta(hours=1):
+        with unit_of_work(actor) as unit:
+            services.record_presence(unit, actor, member.id)
+    return actor
 
 
 def _see_own_memberships(user_id: UUID) -> None:
@@ -257,9 +263,7 @@ def actor_of_key() -> Actor | None:
     header = request.headers.get("Authorization", "")
     presented = header.removeprefix("Bearer ").strip() if header.startswith("Bearer ") else ""
     actor = queries.find_actor_of_key(db.session, presented) if presented else None
-    limit, subject = (
-        (API_BY_KEY, str(actor.api_key_id)) if actor else (API_BY_HOST, request.remote_addr or "")
-    )
+    limit, subject = (API_BY_KEY, str(actor.api_key_id)) if actor else (API_BY_HOST, request.remote_addr or "")
     allowed = buckets.take(db.session, limit, subject)
     db.session.commit()
     if not allowed:
