@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address the web server listens on; 0.0.0.0: every one.")
     web_workers: int = Field(default=0, ge=0, description="Web server processes; 0: one a CPU core, at most 4.")
     web_threads: int = Field(default=4, ge=1, description="Threads of each web server process.")
+    delivery_lanes: int = Field(default=3, ge=1, le=64, description="SMTP connections that one launch may use at a time.")
     worker_threads: int = Field(default=4, ge=1, description="Tasks that one worker runs at a time.")
     demo: bool = False
     platform_name: str = "TCMA"

@@ -18,7 +18,7 @@ from tcma.accounts.states import PartnershipStatus
 from tcma.assets import queries as asset_queries
 from tcma.audience import queries as audience_queries
 from tcma.audience.models import ContactList
-from tcma.campaigns import queries, slots
+from tcma.campaigns import personalise, queries, slots
 from tcma.campaigns.markup import CompiledEmail
 from tcma.campaigns.models import CampaignVersion, Launch
 from tcma.campaigns.personalise import Rendered, TouchTemplate
@@ -147,6 +147,11 @@ def launch_values(session: Session, launch: Launch) -> dict[str, str]:
         "vendor_name": vendor.name if vendor else "",
         "landing_url": landing_url(launch),
     }
+
+
+def live_brand(session: Session, launch: Launch) -> dict[str, str]:
+    """The partner's brand profile as it is now."""
+    return asset_queries.brand_values(session, launch.partner_id)
 
 
 def touch_template(session: Session, launch: Launch, *, brand: dict[str, str] | None = None) -> TouchTemplate:

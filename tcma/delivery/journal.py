@@ -82,9 +82,7 @@ class Journal:
         settled.
         """
         if not _NAME.fullmatch(worker_id):
-            raise JournalError(
-                f"{worker_id!r} is no name for a worker. Use letters, digits, dots and dashes."
-            )
+            raise JournalError(f"{worker_id!r} is no name for a worker. Use letters, digits, dots and dashes.")
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / (worker_id + SUFFIX)
         try:
@@ -117,12 +115,15 @@ class Journal:
             elif self._size > COMPACT_AT and len(self._live) * RECORD * 2 < self._size:
                 self._rewrite()
 
-    def close(self) -> None:
-        """Let go of the journal. The file goes too if nothing is left in it, else it waits to be settled."""
+    def close(self, *, keep: bool = False) -> None:
+        """Let go of the journal. The file goes too if nothing is left in it, else it waits to be settled.
+
+        With `keep` it waits in any case: for a worker that ends while rows are still leased to it.
+        """
         with self._lock:
             if self._handle < 0:
                 return
-            if not self._live:
+            if not self._live and not keep:
                 self.path.unlink(missing_ok=True)
             os.close(self._handle)
             self._handle = -1

@@ -16,6 +16,7 @@ from tcma.campaigns import launches
 from tcma.campaigns import queries as campaign_queries
 from tcma.campaigns.models import Launch
 from tcma.campaigns.states import LaunchStatus
+from tcma.config import settings
 from tcma.delivery import queries
 from tcma.delivery.models import Classification, Delivery, Event, LaunchTotals, LaunchTouch
 from tcma.delivery.states import DeliveryStatus, EventClass, EventKind
@@ -35,7 +36,8 @@ def plan_launch(session: Session, actor: Actor, launch_id: UUID) -> Launch:
     launch.send(by=actor)
     session.flush()
     count_totals(session, launch)
-    jobs.enqueue(session, SEND, launch.partner_id, launch.id, queue="delivery")
+    for _ in range(settings().delivery_lanes):
+        jobs.enqueue(session, SEND, launch.partner_id, launch.id, queue="delivery")
     return launch
 
 

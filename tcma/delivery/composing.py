@@ -1,0 +1,125 @@
+"""Each message of a launch: its own links and tokens in the launch's one shape."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from tcma.campaigns import launches
+from tcma.campaigns import queries as campaign_queries
+from tcma.campaigns.models import Launch
+from tcma.campaigns.personalise import Rendered, TouchTemplate
+from tcma.config import settings
+from tcma.delivery import tokens
+from tcma.delivery.message import CrlfBytes, MessageShape
+
+
+def sender_of(brand: dict[str, str]) -> dict[str, str]:
+    """Who a launch's mail is from: the partner via the platform's signed address, replies to the partner."""
+    name = brand.get("sender_name") or brand.get("name") or brand.get("legal_name") or ""
+    return {
+        "from_name": f"{name} via {settings().platform_name}",
+        "from_address": settings().platform_sender,
+        "reply_to": brand.get("reply_to") or brand.get("email") or "",
+    }
+
+
+def tracking_url(kind: str, token: str) -> str:
+    return f"{settings().tracking_origin}/{kind}/{token}"
+
+
+def landing_url(url: str, launch: Launch, token: str) -> str:
+    """A link to the launch's own landing page carries who came; any other goes as it is."""
+    own = launches.landing_url(launch)
+    return f"{own}?t={token}" if url.split("?", 1)[0].split("#", 1)[0] == own else url
+
+
+class Composer:
+    """Fills one launch's email for one delivery after the other. Safe to use from several threads."""
+
+    def __init__(self, template: TouchTemplate, shape: MessageShape, *, brand: dict[str, str], vendor_name: str) -> None:
+        self._template = template
+        self._shape = shape
+        self._numbers = tuple(template.destinations())
+        self._key = settings().derived_keys("tracking")[0]
+        self._sender = settings().platform_sender
+        legal = brand.get("legal_name") or brand.get("name") or ""
+        self._reason = f"You receive this because you are a contact of {legal}. Sent by {legal} about {vendor_name}."
+
+    @classmethod
+    def of_launch(cls, session: Session, launch: Launch, *, stream: str = "launch") -> Composer:
+        """The composer of a launch, with its frozen brand and sender if it has started."""
+        template = launches.touch_template(session, launch)
+        brand = launch.brand or launches.live_brand(session, launch)
+        sender = launch.sender or sender_of(brand)
+        domain = sender["from_address"].rpartition("@")[2]
+        shape = MessageShape(
+            from_name=sender["from_name"],
+            from_address=sender["from_address"],
+            reply_to=sender["reply_to"] or None,
+            list_id=f"{launch.partner_id.hex[-12:]}.{launch.campaign_id.hex[-12:]}.{domain}",
+            feedback_id=f"{launch.campaign_id.hex[-12:]}:{launch.partner_id.hex[-12:]}:{stream}:tcma",
+            message_id_domain=domain,
+        )
+        vendor_name = launches.launch_values(session, launch)["vendor_name"]
+        return cls(template, shape, brand=brand, vendor_name=vendor_name)
+
+    def render(self, delivery_id: int, contact: dict[str, Any]) -> Rendered:
+        """Subject, HTML and text of one delivery; untracked contacts get neither pixel nor counted links."""
+        key = self._key
+        if contact.get("no_tracking"):
+            links, pixel = self._template.destinations(), ""
+        else:
+            links = {
+                number: tracking_url("r", tokens.click_token(delivery_id, number, key=key)) for number in self._numbers
+            }
+            pixel = tracking_url("o", tokens.open_token(delivery_id, key=key))
+        mine = tokens.unsubscribe_token(delivery_id, key=key)
+        return self._template.render(
+            contact=contact,
+            links=links,
+            service={
+                "reason": self._reason,
+                "unsubscribe_url": tracking_url("u", mine),
+                "privacy_url": tracking_url("privacy", mine),
+                "pixel_url": pixel,
+            },
+        )
+
+    def message(self, delivery_id: int, address: str, contact: dict[str, Any], *, message_id: str = "") -> CrlfBytes:
+        """The whole mail of one delivery as bytes. The Message-ID of a delivery is always the same."""
+        rendered = self.render(delivery_id, contact)
+        return self._shape.fill(
+            to_address=address,
+            to_name=str(contact.get("full_name") or ""),
+            subject=rendered.subject,
+            html=rendered.html,
+            text=rendered.text,
+            message_id=message_id or f"d{delivery_id}.{tokens.unsubscribe_token(delivery_id, key=self._key)[-10:]}",
+            unsubscribe_url=tracking_url("u", tokens.unsubscribe_token(delivery_id, key=self._key)),
+        )
+
+    def test_message(self, address: str, contact: dict[str, Any], *, message_id: str) -> CrlfBytes:
+        """A test mail: real destinations, nothing tracked; its unsubscribe link belongs to no delivery."""
+        nowhere = tracking_url("u", tokens.unsubscribe_token(0, key=self._key))
+        rendered = self._template.render(
+            contact=contact,
+            links=self._template.destinations(),
+            service={"reason": self._reason, "unsubscribe_url": nowhere, "privacy_url": nowhere, "pixel_url": ""},
+        )
+        return self._shape.fill(
+            to_address=address, subject=f"[Test] {rendered.subject}", html=rendered.html, text=rendered.text,
+            message_id=message_id, unsubscribe_url=nowhere,
+        )  # fmt: skip
+
+    def return_path(self, delivery_id: int) -> str:
+        """The envelope sender."""
+        return self._sender
+
+
+def mail_as_sent(session: Session, launch_id: UUID, actor: Any, delivery_id: int, contact: dict[str, Any]) -> Rendered:
+    """The mail of one delivery, recomputed from what the launch froze."""
+    launch = campaign_queries.get_launch(session, actor, launch_id)
+    return Composer.of_launch(session, launch).render(delivery_id, contact)

@@ -1,0 +1,166 @@
+"""Use cases of a launch from its start on: start, schedule, pause, resume, cancel, and a test mail to oneself."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from email_validator import EmailNotValidError, validate_email
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from tcma import audit, buckets, clock, ids, jobs
+from tcma.access import Actor, Permission
+from tcma.accounts import queries as account_queries
+from tcma.assets import queries as asset_queries
+from tcma.audience import queries as audience_queries
+from tcma.campaigns import launches
+from tcma.campaigns import queries as campaign_queries
+from tcma.campaigns.models import Launch
+from tcma.campaigns.states import LaunchStatus
+from tcma.config import settings
+from tcma.delivery import composing, planning, preflight
+from tcma.delivery.models import Delivery, TestMail
+from tcma.delivery.reply import ReplyKind
+from tcma.delivery.smtp import SmtpConnection
+from tcma.delivery.smtp_target import SmtpError, SmtpTarget
+from tcma.delivery.states import DeliveryStatus
+from tcma.errors import Forbidden, Invalid, RateLimited
+
+PLAN = "tcma.delivery.plan"
+STARTED = (LaunchStatus.PLANNING, LaunchStatus.SENDING, LaunchStatus.FINISHED)
+TEST_MAILS = buckets.Limit("test-mail", burst=20, seconds=3600)
+LATEST_SCHEDULE = timedelta(days=365)
+
+
+def _own_launch(session: Session, actor: Actor, launch_id: UUID) -> Launch:
+    """The actor's own launch, locked; a vendor sees it and may not touch it."""
+    actor.require(Permission.LAUNCH_START)
+    launch = campaign_queries.get_launch(session, actor, launch_id, lock=True)
+    if launch.partner_id != actor.organization_id:
+        raise Forbidden("Only the partner whose launch it is can do this.")
+    return launch
+
+
+def start_launch(session: Session, actor: Actor, launch_id: UUID) -> Launch:
+    """Start now: freeze brand and sender, and have it planned. Pressed twice it starts once.
+
+    Raises Invalid with every failed check, Forbidden, IllegalTransition.
+    """
+    launch = _own_launch(session, actor, launch_id)
+    if launch.status in STARTED:
+        return launch
+    failed = preflight.blocking(preflight.preflight(session, actor, launch_id))
+    if failed:
+        raise Invalid({one.code: f"{one.title}: {one.detail} {one.mend}".strip() for one in failed})
+    brand = asset_queries.brand_values(session, launch.partner_id)
+    now = clock.now()
+    launch.plan(by=actor, brand=brand, sender=composing.sender_of(brand), at=now)
+    partnership = account_queries.get_partnership(session, actor, launch.vendor_id)
+    partnership.first_launch_at = partnership.first_launch_at or now
+    session.flush()
+    jobs.enqueue(session, PLAN, launch.partner_id, launch.id, queue="delivery")
+    return launch
+
+
+def schedule_launch(session: Session, actor: Actor, launch_id: UUID, *, at: datetime) -> Launch:
+    """Start at `at` (aware), within a year. The checks run now, so that nothing surprises, and again then."""
+    launch = _own_launch(session, actor, launch_id)
+    now = clock.now()
+    if at.tzinfo is None or not now < at <= now + LATEST_SCHEDULE:
+        raise Invalid({"at": "Choose a time from now on, within a year."})
+    failed = preflight.blocking(preflight.preflight(session, actor, launch_id))
+    if failed:
+        raise Invalid({one.code: f"{one.title}: {one.detail} {one.mend}".strip() for one in failed})
+    if launch.status is LaunchStatus.SCHEDULED:
+        launch.unschedule(by=actor)
+    launch.schedule(by=actor, at=at)
+    return launch
+
+
+def unschedule_launch(session: Session, actor: Actor, launch_id: UUID) -> Launch:
+    launch = _own_launch(session, actor, launch_id)
+    launch.unschedule(by=actor)
+    return launch
+
+
+def start_scheduled(session: Session, actor: Actor, launch_id: UUID) -> Launch:
+    """What the sweep does at the chosen time; a launch that fails its checks by then is a draft again, with the reason."""
+    launch = campaign_queries.get_launch(session, actor, launch_id, lock=True)
+    if launch.status is not LaunchStatus.SCHEDULED or (launch.scheduled_at and launch.scheduled_at > clock.now()):
+        return launch
+    try:
+        return start_launch(session, actor, launch_id)
+    except Invalid as error:
+        launch.unschedule(by=actor)
+        audit.record(session, actor, "launch.not_started", launch, reason=error.message)
+        return launch
+
+
+def pause_launch(session: Session, actor: Actor, launch_id: UUID) -> Launch:
+    """Stop handing over within about a second; what is on its way ends as it ends."""
+    launch = _own_launch(session, actor, launch_id)
+    if launch.status is not LaunchStatus.PAUSED:
+        launch.pause(by=actor, at=clock.now())
+    return launch
+
+
+def resume_launch(session: Session, actor: Actor, launch_id: UUID) -> Launch:
+    launch = _own_launch(session, actor, launch_id)
+    if launch.status is not LaunchStatus.SENDING:
+        launch.resume(by=actor)
+        jobs.enqueue(session, planning.SEND, launch.partner_id, launch.id, queue="delivery")
+    return launch
+
+
+def cancel_launch(session: Session, actor: Actor, launch_id: UUID, *, reason: str = "cancelled") -> Launch:
+    """End it for good: what is pending is skipped, what was sent stays sent."""
+    launch = _own_launch(session, actor, launch_id)
+    if launch.status is LaunchStatus.CANCELLED:
+        return launch
+    launch.cancel(by=actor, at=clock.now(), reason=reason)
+    session.execute(
+        update(Delivery)
+        .where(Delivery.launch_id == launch.id, Delivery.status == DeliveryStatus.PENDING)
+        .values(status=DeliveryStatus.SKIPPED, reason="cancelled", settled_at=clock.now()),
+        execution_options={"synchronize_session": False},
+    )
+    session.flush()
+    planning.count_totals(session, launch)
+    return launch
+
+
+def send_test(
+    session: Session, actor: Actor, launch_id: UUID, *, address: str, contact_id: int | None = None
+) -> TestMail:
+    """Send the mail as it is now to one address: outside the accounting and outside statements."""
+    actor.require(Permission.LAUNCH_MANAGE)
+    launch = campaign_queries.get_launch(session, actor, launch_id)
+    if launch.partner_id != actor.organization_id:
+        raise Forbidden("Only the partner whose launch it is can send a test of it.")
+    try:
+        clean = validate_email(address.strip(), check_deliverability=False).normalized
+    except EmailNotValidError as error:
+        raise Invalid({"address": f"This is not an email address: {error}"}) from None
+    if not buckets.take(session, TEST_MAILS, str(actor.organization_id)):
+        raise RateLimited("That were many test mails. Wait a few minutes.", retry_after=180)
+    contact = dict(launches.SAMPLE_CONTACT)
+    if contact_id is not None:
+        contact = audience_queries.contact_values(session, launch.partner_id, [contact_id]).get(contact_id, contact)
+    test = TestMail(partner_id=launch.partner_id, launch_id=launch.id, address=clean, sent_by=actor.user_id, status="sent")
+    composer = composing.Composer.of_launch(session, launch, stream="test")
+    data = composer.test_message(clean, contact, message_id=f"t{ids.new_id().hex}")
+    connection = SmtpConnection(SmtpTarget.parse(settings().mail_url))
+    try:
+        connection.connect()
+        reply = connection.send(composer.return_path(0), clean, data, before_dot=lambda: None)
+    except SmtpError as error:
+        raise Invalid({"address": f"The mail server did not take it: {error} Try again in a moment."}) from None
+    finally:
+        connection.close()
+    test.status, test.response = str(reply.kind), reply.text[:300]
+    session.add(test)
+    session.flush()
+    if reply.kind is not ReplyKind.SENT:
+        raise Invalid({"address": f"The mail server refused it: {reply.code or ''} {reply.text}".strip()})
+    return test

@@ -1,0 +1,93 @@
+"""Recording what came of deliveries: in bulk, and only for rows that the worker still holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.orm import Session
+
+from tcma import clock
+from tcma.delivery.journal import Entry
+from tcma.delivery.models import Delivery
+from tcma.delivery.reply import Reply, ReplyKind
+from tcma.delivery.states import DeliveryStatus
+
+MAX_ATTEMPTS = 8
+BACKOFF = (30, 120, 600, 1800, 3600, 7200, 14400)
+"""Seconds until the next try after the first, second … refusal for now."""
+
+_SETTLE = (
+    update(Delivery)
+    .where(
+        Delivery.launch_id == bindparam("b_launch"), Delivery.id == bindparam("b_id"),
+        Delivery.status == DeliveryStatus.SENDING, Delivery.worker == bindparam("b_worker"),
+    )
+    .values(
+        status=bindparam("b_status"), reason=bindparam("b_reason"), attempts=bindparam("b_attempts"),
+        due_at=bindparam("b_due"), code=bindparam("b_code"), response=bindparam("b_response"),
+        settled_at=bindparam("b_settled"), worker=None, lease_until=None,
+    )
+)  # fmt: skip
+
+
+def settle(session: Session, launch_id: UUID, worker: str, results: list[tuple[int, int, Reply]]) -> None:
+    """Record verdicts of (delivery id, attempts before, reply) that `worker` holds; a repeat changes nothing."""
+    if results:
+        now = clock.now()
+        session.connection().execute(_SETTLE, [_settled(launch_id, worker, *one, now=now) for one in results])
+
+
+def _settled(launch_id: UUID, worker: str, delivery_id: int, attempts: int, reply: Reply, *, now: datetime) -> dict[str, Any]:
+    status, due, settled = DeliveryStatus(reply.kind) if reply.kind is not ReplyKind.DEFERRED else None, now, now
+    reason = None if status is DeliveryStatus.SENT else (reply.enhanced or (str(reply.code) if reply.code else "no_answer"))
+    tried = attempts + int(reply.spends_attempt)
+    if status is None:
+        if tried >= MAX_ATTEMPTS:
+            status, reason = DeliveryStatus.FAILED, "gave_up"
+        else:
+            status, settled = DeliveryStatus.PENDING, None
+            due = now + timedelta(seconds=BACKOFF[min(tried, len(BACKOFF)) - 1] if reply.spends_attempt else 30)
+    return {
+        "b_launch": launch_id, "b_id": delivery_id, "b_worker": worker, "b_status": status, "b_reason": reason,
+        "b_attempts": tried, "b_due": due, "b_code": reply.code, "b_response": reply.text[:500] or None,
+        "b_settled": settled,
+    }  # fmt: skip
+
+
+def put_back(session: Session, launch_id: UUID, worker: str, delivery_ids: list[int] | None, *, due_at: datetime | None = None) -> int:
+    """Make deliveries that `worker` holds and never attempted pending again (None: all of them); how many."""
+    statement = update(Delivery).where(
+        Delivery.launch_id == launch_id, Delivery.status == DeliveryStatus.SENDING, Delivery.worker == worker
+    )
+    if delivery_ids is not None:
+        statement = statement.where(Delivery.id.in_(delivery_ids))
+    changes: dict[str, Any] = {"status": DeliveryStatus.PENDING, "worker": None, "lease_until": None}
+    if due_at is not None:
+        changes["due_at"] = due_at
+    done = session.execute(statement.values(changes), execution_options={"synchronize_session": False})
+    return int(done.rowcount)
+
+
+def settle_held(session: Session, launch_id: UUID, worker: str, entries: Mapping[int, Entry] | None) -> int:
+    """Settle all that `worker` still holds of a launch by its journal's `entries`; how many rows moved.
+
+    None for `entries` means that the journal is gone or unreadable: then every row is unknown.
+    """
+    rows = session.execute(
+        select(Delivery.id, Delivery.attempts)
+        .where(Delivery.launch_id == launch_id, Delivery.status == DeliveryStatus.SENDING, Delivery.worker == worker)
+        .with_for_update()
+    ).all()
+    lost = Reply(ReplyKind.UNKNOWN, text="The worker ended before the answer was recorded.")
+    verdicts: list[tuple[int, int, Reply]] = []
+    for delivery_id, attempts in rows:
+        entry = lost if entries is None else entries.get(delivery_id)
+        if entry is not None:
+            verdicts.append((delivery_id, attempts, entry if isinstance(entry, Reply) else lost))
+    settle(session, launch_id, worker, verdicts)
+    put_back(session, launch_id, worker, None)
+    return len(rows)
