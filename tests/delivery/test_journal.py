@@ -327,6 +327,12 @@ except OSError as error:
     assert done.stdout == f"OSError [1, 2] {3 * RECORD}\n"
 
 
+def test_a_worker_that_ends_with_rows_on_lease_leaves_its_journal_to_be_settled(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path, "w1")
+    journal.close(keep=True)
+    assert [(each.worker_id, each.entries()) for each in abandoned_journals(tmp_path)] == [("w1", {})]
+
+
 def test_a_closed_journal_takes_no_more_records(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path, "w1")
     journal.close()
