@@ -174,8 +174,7 @@ class Emitter:
         # The compiler knows five fonts already and refuses to hear of them again, but it reads a name as a
         # pattern; so one letter in brackets makes another name for the same font.
         return [
-            f'<mj-font name="{f"[{name[0]}]{name[1:]}" if name in BUILT_IN_FONTS else name}" '
-            f'href="{_once(href)}" />'
+            f'<mj-font name="{f"[{name[0]}]{name[1:]}" if name in BUILT_IN_FONTS else name}" href="{_once(href)}" />'
             for name, href in fonts.items()
         ]
 
@@ -250,8 +249,7 @@ class Emitter:
         if attribute.name in rules.IMAGE and attribute.is_plain and attribute.text.strip():
             return encode(normal_address(attribute.text))
         return "".join(
-            encode(part.value) if isinstance(part, Text) else self.tokens.add(part.source)
-            for part in attribute.parts
+            encode(part.value) if isinstance(part, Text) else self.tokens.add(part.source) for part in attribute.parts
         )
 
     def _href(self, element: Element, attribute: Attribute, href: Href) -> str | None:

@@ -72,6 +72,8 @@ def _with_colours(brand: dict[str, str]) -> dict[str, str]:
     brand["accent_color"] = brand["accent_color"] or DEFAULT_ACCENT
     brand["on_color"] = readable_on(brand["color"])
     brand["on_accent_color"] = readable_on(brand["accent_color"])
+    # On white paper a pale brand colour cannot be read: text then is nearly black.
+    brand["text_color"] = brand["color"] if _luminance(brand["color"]) <= 0.183 else "#1a2230"
     return brand
 
 

@@ -36,9 +36,7 @@ def text_template(body: str, *, tokens: Tokens, direct: Mapping[int, str]) -> st
         return ""
     _flatten(tree, tokens=tokens, direct=direct)
     laid_out = Inscriptis(tree, _CONFIG).get_text()
-    lines = [
-        line.strip() if not line.strip().startswith("* ") else line.rstrip() for line in laid_out.split("\n")
-    ]
+    lines = [line.strip() if not line.strip().startswith("* ") else line.rstrip() for line in laid_out.split("\n")]
     text = protect("\n".join(lines))
     text = _join_blocks(text, tokens=tokens)
     restored = tokens.restore(text, instead=dict(direct))
@@ -113,15 +111,16 @@ def _has_blocks(parts: list[Node]) -> bool:
 
 
 def _lay_out_rows(parts: list[Node]) -> None:
-    """A table whose rows come and go has no fixed columns: each row becomes a line, cells parted by |."""
+    """A table whose rows come and go has no fixed columns: each row becomes a line, its cells parted by –."""
     for part in parts:
-        if part.tag in ("td", "th"):
-            following = part.getnext()
-            part.tag = "span"
-            if following is not None:
-                part.tail = " | " + (part.tail or "").strip()
-        else:
+        if part.tag not in ("td", "th"):
             part.tag = "div"
+            continue
+        part.tag = "span"
+        if part.getnext() is not None:
+            for inner in part.iter("div", "p"):
+                inner.tag = "span"
+            part.tail = " – " + (part.tail or "").strip()
 
 
 def _own_parts(table: Node) -> list[Node]:

@@ -12,7 +12,7 @@ FieldName = tuple[str, str]
 SEPARATOR: Final = "__"
 
 BRAND_FIELDS: Final = (
-    "name", "legal_name", "logo_url", "color", "accent_color", "on_color", "on_accent_color",
+    "name", "legal_name", "logo_url", "color", "accent_color", "on_color", "on_accent_color", "text_color",
     "postal_address", "phone", "email", "website",
 )  # fmt: skip
 CONTACT_FIELDS: Final = (
@@ -21,7 +21,7 @@ CONTACT_FIELDS: Final = (
 LAUNCH_FIELDS: Final = ("name", "vendor_name", "landing_url")
 SERVICE_FIELDS: Final = ("reason", "unsubscribe_url", "privacy_url", "pixel_url")
 COLOUR_FIELDS: Final = frozenset(
-    ("brand", name) for name in ("color", "accent_color", "on_color", "on_accent_color")
+    ("brand", name) for name in ("color", "accent_color", "on_color", "on_accent_color", "text_color")
 )
 
 
@@ -62,9 +62,7 @@ def campaign_dialect(slots: Iterable[SlotDef]) -> Dialect:
         },
         addresses=frozenset(links | {("brand", "website"), ("launch", "landing_url")}),
         images=frozenset({("brand", "logo_url"), *links}),
-        blocks=frozenset(
-            ("slot", slot.name) for slot in known if slot.kind in (SlotKind.RICH, SlotKind.PARAGRAPH)
-        ),
+        blocks=frozenset(("slot", slot.name) for slot in known if slot.kind in (SlotKind.RICH, SlotKind.PARAGRAPH)),
         rich=frozenset(("slot", slot.name) for slot in known if slot.kind is SlotKind.RICH),
         labels={("slot", slot.name): slot.default or slot.label for slot in known},
     )
