@@ -46,9 +46,7 @@ class ExampleForm(FlaskForm):  # type: ignore[misc]
     day = DateField("Day")
     amount = DecimalField(
         "Budget",
-        validators=[
-            NumberRange(max=5000, message="Ask for at most €5,000.00; no more is left in your allocation.")
-        ],
+        validators=[NumberRange(max=5000, message="Ask for at most €5,000.00; no more is left in your allocation.")],
     )
     contacts = FileField("Contacts")
     basis = BooleanField("These people agreed to hear from us, or are our customers.")

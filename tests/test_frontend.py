@@ -14,6 +14,7 @@ import pytest
 from flask import Flask, Response, flash, g, render_template, render_template_string, request
 from flask_babel import Babel
 from flask_wtf import CSRFProtect
+from jinja2.ext import babel_extract
 
 from tcma import navigation, show, styleguide
 from tcma.config import REPO
@@ -82,6 +83,18 @@ def small_app() -> Flask:
             '<button class="button" hx-post="/refused">Try</button>{% endblock %}'
         )
         return render_template_string(page, rows=found)
+
+    @app.get("/job")
+    def job() -> str:
+        page = (
+            '{% extends "layout.html" %}{% import "ui.html" as ui %}{% block title %}Job{% endblock %}'
+            '{% block content %}{{ ui.progress("job", "Rows", 3, 9, poll_url="/job/state") }}{% endblock %}'
+        )
+        return render_template_string(page)
+
+    @app.get("/job/state")
+    def job_state() -> str:
+        return render_template_string(UI + '{{ ui.progress("job", "Rows", 9, 9, state="finished") }}')
 
     @app.post("/refused")
     def refused() -> tuple[str, int]:
@@ -157,6 +170,14 @@ def test_page_has_no_style_attribute_and_no_handler(guide: Reader) -> None:
 
 
 # Icons, states, words
+
+
+def test_words_of_states_reach_the_translators() -> None:
+    found: set[str] = set()
+    for path in TEMPLATES:
+        with path.open("rb") as file:
+            found.update(str(words) for _, _, words, _ in babel_extract(file, ["_", "ngettext", "N_"], [], {}))
+    assert {"Approved in part", "Skip to the content", "Nothing waits for you"} <= found
 
 
 def used_icons() -> set[str]:

@@ -73,10 +73,11 @@ def open_page(browser: Browser, address: str) -> Iterator[Opener]:
     assert not [words for words in complaints if "status of 409" not in words]
 
 
-@pytest.mark.parametrize("width", [360, 600, 768, 1080, 1280])
-def test_nothing_is_wider_than_the_screen(open_page: Opener, width: int) -> None:
-    page = open_page("/styleguide", width=width)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+def test_nothing_is_wider_than_the_screen(open_page: Opener) -> None:
+    page = open_page("/styleguide")
+    for width in (360, 600, 768, 1080, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -115,6 +116,21 @@ def test_deed_is_asked_for_once_and_going_back_does_nothing(open_page: Opener) -
     with page.expect_request(lambda request: request.method == "POST") as sent:
         dialog.get_by_role("button", name="Pause").click()
     assert "csrf_token" in (sent.value.post_data or "")
+    expect(page.locator("#toasts")).to_contain_text("was done.")
+
+
+def test_bar_and_side_stay_in_sight(open_page: Opener) -> None:
+    page = open_page("/styleguide")
+    page.evaluate("scrollTo(0, 4000)")
+    expect(page.locator(".topbar")).to_be_in_viewport(ratio=1)
+    expect(page.locator(".side")).to_be_in_viewport(ratio=1)
+
+
+def test_long_job_refreshes_itself_and_then_rests(open_page: Opener) -> None:
+    page = open_page("/job")
+    expect(page.locator("#job")).to_contain_text("3 of 9")
+    expect(page.locator("#job")).to_contain_text("Finished")
+    assert page.locator("#job[hx-get]").count() == 0
 
 
 def test_ticks_open_the_bulk_bar(open_page: Opener) -> None:
@@ -221,9 +237,5 @@ def test_name_of_each_column_stands_on_the_cards_of_a_phone(open_page: Opener) -
     page = open_page("/styleguide", width=360)
     cell = page.locator("#launch-list tbody tr").first.locator("td").nth(3)
     expect(cell).to_have_attribute("data-label", "Sent")
-    assert (
-        page.evaluate(
-            "getComputedStyle(arguments = document.querySelectorAll('#launch-list td')[3], '::before').content"
-        )
-        == '"Sent"'
-    )
+    words = page.evaluate("getComputedStyle(document.querySelectorAll('#launch-list td')[3], '::before').content")
+    assert words == '"Sent"'
