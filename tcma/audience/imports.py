@@ -1,0 +1,262 @@
+"""Importing contact files: read the head, map the columns, then work through the rows in committed chunks.
+
+A killed import goes on where its last committed chunk ended: rows are known by number, contacts by key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from tcma import audit, clock, jobs
+from tcma.access import Actor, Kind, Permission
+from tcma.accounts import queries as account_queries
+from tcma.audience import queries, services
+from tcma.audience.addresses import email_key
+from tcma.audience.models import Consent, Contact, Import, ImportRow, ListMember
+from tcma.audience.rows import FIELDS, RowReader, Status, Verdict
+from tcma.audience.states import ConsentBasis, ImportStatus
+from tcma.audience.tables import Table, open_table, suggest_mapping
+from tcma.config import settings
+from tcma.db import elevated, unit_of_work
+from tcma.errors import Invalid
+from tcma.storage import storage
+
+RUN = "tcma.audience.run_import"
+CHUNK = 2000
+LEASE = timedelta(minutes=5)
+SAMPLE_ROWS = 5
+MAX_SHOWN_REASONS = 20_000
+"""Rows with a verdict that are kept for mending; the counts go on."""
+
+
+def create_import(session: Session, actor: Actor, *, filename: str, path: Path) -> Import:
+    """Take an uploaded file: its head is read at once, so that what cannot be read is refused at once.
+
+    `path` is a local file, which stays the caller's. Raises Invalid with what is wrong and how to mend it.
+    """
+    actor.require(Permission.CONTACT_MANAGE)
+    actor.require_kind(Kind.PARTNER)
+    found = open_table(path, filename)
+    sample = found.sample(SAMPLE_ROWS)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+        row = Import(
+            partner_id=actor.organization_id, filename=Path(filename).name[:200] or "contacts",
+            storage_key=f"imports/{actor.organization_id}/{digest}", size=path.stat().st_size, sha256=digest,
+            columns=list(found.columns), sample=[list(one.cells) for one in sample],
+            mapping=suggest_mapping(found.columns, sample), warnings=[one.message for one in found.warnings],
+        )  # fmt: skip
+        storage().put(row.storage_key, file, content_type="application/octet-stream")
+    row.created_by = actor.user_id
+    session.add(row)
+    session.flush()
+    audit.record(session, actor, "import.create", row, after={"size": row.size})
+    return row
+
+
+def queue_import(
+    session: Session, actor: Actor, import_id: UUID, *, mapping: Mapping[str, int], basis: ConsentBasis | None,
+    basis_source: str, list_name: str,
+) -> Import:  # fmt: skip
+    """Say what each column is, on what ground these people may be written to, and on which list they go."""
+    actor.require(Permission.CONTACT_MANAGE)
+    row = queries.get_import(session, actor, import_id, lock=True)
+    if row.status in (ImportStatus.QUEUED, ImportStatus.RUNNING, ImportStatus.FINISHED):
+        return row
+    wrong: dict[str, str] = {}
+    if basis is None:
+        wrong["basis"] = "Choose on what ground you may write to these people. Without one, no mail leaves."
+    if not basis_source.strip():
+        wrong["basis_source"] = "Say where the consent comes from, such as “customers since 2024, order form”."
+    unknown = [field for field in mapping if field not in FIELDS]
+    beyond = [field for field, place in mapping.items() if not 0 <= place < len(row.columns)]
+    if unknown or beyond or "email" not in mapping or len(set(mapping.values())) < len(mapping):
+        wrong["mapping"] = "Choose the column with the email addresses, and each column once."
+    if wrong:
+        raise Invalid(wrong)
+    chosen = services.create_list(session, actor, name=list_name or Path(row.filename).stem[:80] or "Imported")
+    row.mapping, row.basis, row.basis_source = dict(mapping), basis, basis_source.strip()[:300]
+    row.list_id = chosen.id
+    row.queue(by=actor)
+    session.flush()
+    jobs.enqueue(session, RUN, row.partner_id, row.id)
+    return row
+
+
+def cancel_import(session: Session, actor: Actor, import_id: UUID) -> Import:
+    """Stop after the chunk at work; contacts that are in stay in."""
+    actor.require(Permission.CONTACT_MANAGE)
+    row = queries.get_import(session, actor, import_id, lock=True)
+    if row.status is not ImportStatus.CANCELLED:
+        row.cancel(by=actor, at=clock.now())
+    return row
+
+
+def run_import(actor: Actor, import_id: UUID) -> None:
+    """Work through a queued import, or go on with one that a killed worker left; one worker at a time.
+
+    Opens units of work of its own: each chunk and its place are committed together.
+    """
+    with unit_of_work(actor) as session:
+        row = queries.get_import(session, actor, import_id, lock=True)
+        now = clock.now()
+        if row.status not in (ImportStatus.QUEUED, ImportStatus.RUNNING) or (row.lease_until and row.lease_until > now):
+            return
+        if row.status is ImportStatus.QUEUED:
+            row.run(by=actor, at=now)
+        row.lease_until = now + LEASE
+        key, filename, done = row.storage_key, row.filename, row.done_rows
+    with tempfile.TemporaryDirectory(prefix="tcma-import-") as folder:
+        path = Path(folder) / "file"
+        with storage().open(key) as source, path.open("wb") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+        try:
+            _work_through(actor, import_id, open_table(path, filename), skip=done)
+        except Invalid as error:
+            with unit_of_work(actor) as session:
+                row = queries.get_import(session, actor, import_id, lock=True)
+                row.fail(by=actor, error=error.message, at=clock.now())
+
+
+def _work_through(actor: Actor, import_id: UUID, found: Table, *, skip: int) -> None:
+    with unit_of_work(actor) as session:
+        row = queries.get_import(session, actor, import_id)
+        reader = RowReader(row.mapping, default_region=_region(session, actor))
+        if row.total_rows is None:
+            queries.get_import(session, actor, import_id, lock=True).total_rows = sum(1 for _ in found.rows())
+    rows = islice(found.rows(), skip, None)
+    while chunk := list(islice(rows, CHUNK)):
+        verdicts = [(reader(raw), [str(cell) for cell in raw.cells]) for raw in chunk]
+        with unit_of_work(actor) as session:
+            row = queries.get_import(session, actor, import_id, lock=True)
+            if row.status is not ImportStatus.RUNNING:
+                return
+            _take_chunk(session, row, verdicts)
+            row.done_rows += len(chunk)
+            row.lease_until = clock.now() + LEASE
+    with unit_of_work(actor) as session:
+        row = queries.get_import(session, actor, import_id, lock=True)
+        if row.status is ImportStatus.RUNNING:
+            row.total_rows, row.lease_until = row.done_rows, None
+            row.finish(by=actor, at=clock.now())
+
+
+def _region(session: Session, actor: Actor) -> str | None:
+    return account_queries.get_organization(session, actor.organization_id).country or None
+
+
+def _take_chunk(session: Session, row: Import, verdicts: list[tuple[Verdict, list[str]]]) -> None:
+    """Contacts, list, consent and verdicts of one chunk; the first of several rows with one address counts."""
+    secret = settings().suppression_secret
+    people: dict[bytes, dict[str, Any]] = {}
+    kept: list[dict[str, Any]] = []
+    for verdict, cells in verdicts:
+        values = verdict.values
+        if values is None:
+            row.refused_count += 1
+            kept.append(_kept(row, verdict, cells))
+            continue
+        if verdict.status is Status.WARNING:
+            row.warning_count += 1
+            kept.append(_kept(row, verdict, cells))
+        key = email_key(values.address, secret=secret)
+        if key in people:
+            row.duplicate_count += 1
+            continue
+        people[key] = {"email_key": key, "email": values.email, **{name: getattr(values, name) for name in services.TEXT_FIELDS}}
+    if people:
+        _upsert(session, row, people)
+    room = MAX_SHOWN_REASONS - row.refused_count - row.warning_count + len(kept)
+    if kept and room > 0:
+        session.execute(insert(ImportRow).values(kept[:room]).on_conflict_do_nothing())
+    session.flush()
+
+
+def _kept(row: Import, verdict: Verdict, cells: list[str]) -> dict[str, Any]:
+    return {
+        "partner_id": row.partner_id, "import_id": row.id, "row_number": verdict.number, "verdict": str(verdict.status),
+        "reasons": [{"code": one.code, "message": one.message} for one in verdict.reasons],
+        "cells": [cell[:500] for cell in cells[:50]],
+    }  # fmt: skip
+
+
+def _upsert(session: Session, row: Import, people: dict[bytes, dict[str, Any]]) -> None:
+    """One statement for contacts, one for the list, one for consent. An empty cell never wipes what is known."""
+    now = clock.now()
+    values = [
+        {**one, "partner_id": row.partner_id, "import_id": row.id, "created_at": now, "updated_at": now, "no_tracking": False}
+        for one in people.values()
+    ]
+    statement = insert(Contact).values(values)
+    new = statement.excluded
+    changes: dict[str, Any] = {
+        name: func.coalesce(func.nullif(new[name], ""), getattr(Contact, name)) for name in services.TEXT_FIELDS
+    }
+    back = statement.on_conflict_do_update(
+        index_elements=["partner_id", "email_key"],
+        set_={**changes, "email": new.email, "updated_at": now, "erased_at": None},
+    ).returning(Contact.id, text("(xmax = 0) AS fresh"))
+    found = session.execute(back, execution_options={"synchronize_session": False}).all()
+    fresh = sum(1 for one in found if one[1])
+    row.created_count += fresh
+    row.updated_count += len(found) - fresh
+    contact_ids = [one[0] for one in found]
+    session.execute(
+        insert(ListMember)
+        .values([{"list_id": row.list_id, "contact_id": one, "partner_id": row.partner_id, "added_at": now} for one in contact_ids])
+        .on_conflict_do_nothing()
+    )
+    source = f"{row.basis_source} (import {row.id})"
+    willing = _without_own_word(session, row, contact_ids)
+    if willing:
+        told = {"partner_id": row.partner_id, "purpose": row.purpose, "basis": row.basis, "source": source,
+                "wording_version": "import-1", "at": now, "withdrawn": False}  # fmt: skip
+        session.execute(insert(Consent).values([{**told, "contact_id": one} for one in willing]))
+
+
+def _without_own_word(session: Session, row: Import, contact_ids: list[int]) -> list[int]:
+    """Those who have not withdrawn their consent themselves: an import cannot overrule a person."""
+    withdrawn = set(
+        session.scalars(
+            select(Consent.contact_id).where(
+                Consent.partner_id == row.partner_id, Consent.contact_id.in_(contact_ids), Consent.withdrawn
+            )
+        )
+    )
+    return [one for one in contact_ids if one not in withdrawn]
+
+
+def sweep_due(session: Session) -> list[tuple[UUID, UUID]]:
+    """(partner, import) of imports that wait or whose worker is gone."""
+    now = clock.now()
+    with elevated(session, "a sweep finds imports that are due"):
+        rows = session.execute(
+            select(Import.partner_id, Import.id).where(
+                Import.status.in_([ImportStatus.QUEUED, ImportStatus.RUNNING]),
+                func.coalesce(Import.lease_until, now) <= now,
+            )
+        )
+        return [(one[0], one[1]) for one in rows]
+
+
+def mended_rows(session: Session, actor: Actor, import_id: UUID) -> Iterator[list[str]]:
+    """The rows that were refused, with their cells as they were and why: to mend and import again."""
+    queries.get_import(session, actor, import_id)
+    after = 0
+    while rows := queries.import_rows(session, actor, import_id, after=after, limit=500):
+        for one in rows:
+            yield [str(one.row_number), *map(str, one.cells), "; ".join(str(r["message"]) for r in one.reasons)]
+        after = rows[-1].row_number

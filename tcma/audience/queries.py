@@ -1,0 +1,246 @@
+"""Reads of contacts, lists, imports and of who may be written to, scoped to the session's tenant."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, and_, case, exists, func, or_, select
+from sqlalchemy.orm import Session
+
+from tcma import clock
+from tcma.access import Actor
+from tcma.audience.models import Consent, Contact, ContactList, Import, ImportRow, ListMember, Suppression
+from tcma.audience.states import SuppressionScope
+from tcma.errors import NotFound
+
+REFUSALS = ("suppressed_platform", "suppressed_vendor", "suppressed_partner", "no_consent")
+
+
+def get_contact(session: Session, actor: Actor, contact_id: int, *, lock: bool = False) -> Contact:
+    statement = select(Contact).where(Contact.partner_id == actor.organization_id, Contact.id == contact_id)
+    found = session.scalar(statement.with_for_update() if lock else statement)
+    if found is None or found.erased_at is not None:
+        raise NotFound()
+    return found
+
+
+def find_contact_by_key(session: Session, partner_id: UUID, email_key: bytes) -> Contact | None:
+    return session.scalar(
+        select(Contact).where(
+            Contact.partner_id == partner_id, Contact.email_key == email_key, Contact.erased_at.is_(None)
+        )
+    )
+
+
+def prefix(column: Any, wanted: str) -> Any:
+    """`column` begins with `wanted`, in a form whose index works under row-level security (DESIGN section 3)."""
+    return and_(column.op("~>=~")(wanted), column.op("~<~")(wanted + "\U0010ffff"))
+
+
+def list_contacts(
+    session: Session, actor: Actor, *, search: str = "", list_id: UUID | None = None, after: int = 0, limit: int = 50
+) -> list[Contact]:
+    """Contacts by id; `search` is the beginning of an address, last name or company."""
+    statement = select(Contact).where(
+        Contact.partner_id == actor.organization_id, Contact.id > after, Contact.erased_at.is_(None)
+    )
+    wanted = search.strip().lower()
+    if wanted:
+        statement = statement.where(
+            or_(
+                prefix(Contact.email, wanted),
+                prefix(func.lower(Contact.last_name), wanted),
+                prefix(func.lower(Contact.company), wanted),
+            )
+        )
+    if list_id is not None:
+        statement = statement.where(
+            exists().where(
+                ListMember.partner_id == Contact.partner_id,
+                ListMember.contact_id == Contact.id,
+                ListMember.list_id == list_id,
+            )
+        )
+    return list(session.scalars(statement.order_by(Contact.id).limit(limit)))
+
+
+def list_lists(session: Session, actor: Actor) -> list[tuple[ContactList, int]]:
+    """Each list with how many contacts are on it, by name."""
+    statement = (
+        select(ContactList, func.count(ListMember.contact_id))
+        .outerjoin(ListMember, and_(ListMember.list_id == ContactList.id, ListMember.partner_id == ContactList.partner_id))
+        .where(ContactList.partner_id == actor.organization_id)
+        .group_by(ContactList.id)
+        .order_by(ContactList.name)
+    )
+    return [(row[0], row[1]) for row in session.execute(statement)]
+
+
+def get_list(session: Session, actor: Actor, list_id: UUID) -> ContactList:
+    found = session.scalar(
+        select(ContactList).where(ContactList.partner_id == actor.organization_id, ContactList.id == list_id)
+    )
+    if found is None:
+        raise NotFound()
+    return found
+
+
+def lists_of_contact(session: Session, contact: Contact) -> list[ContactList]:
+    statement = (
+        select(ContactList)
+        .join(ListMember, ListMember.list_id == ContactList.id)
+        .where(ListMember.partner_id == contact.partner_id, ListMember.contact_id == contact.id)
+        .order_by(ContactList.name)
+    )
+    return list(session.scalars(statement))
+
+
+def consents_of(session: Session, contact: Contact) -> list[Consent]:
+    statement = (
+        select(Consent)
+        .where(Consent.partner_id == contact.partner_id, Consent.contact_id == contact.id)
+        .order_by(Consent.id.desc())
+    )
+    return list(session.scalars(statement))
+
+
+def get_import(session: Session, actor: Actor, import_id: UUID, *, lock: bool = False) -> Import:
+    statement = select(Import).where(Import.partner_id == actor.organization_id, Import.id == import_id)
+    found = session.scalar(statement.with_for_update() if lock else statement)
+    if found is None:
+        raise NotFound()
+    return found
+
+
+def list_imports(session: Session, actor: Actor, *, limit: int = 20) -> list[Import]:
+    statement = select(Import).where(Import.partner_id == actor.organization_id).order_by(Import.id.desc()).limit(limit)
+    return list(session.scalars(statement))
+
+
+def import_rows(session: Session, actor: Actor, import_id: UUID, *, after: int = 0, limit: int = 100) -> list[ImportRow]:
+    statement = (
+        select(ImportRow)
+        .where(
+            ImportRow.partner_id == actor.organization_id, ImportRow.import_id == import_id, ImportRow.row_number > after
+        )
+        .order_by(ImportRow.row_number)
+        .limit(limit)
+    )
+    return list(session.scalars(statement))
+
+
+def _live(suppression: Any) -> Any:
+    return or_(suppression.until.is_(None), suppression.until > clock.now())
+
+
+def _suppressed(scope: SuppressionScope, *, partner_id: UUID, vendor_id: UUID) -> Any:
+    """Whether the contact's address is refused in `scope`."""
+    conditions = [Suppression.email_key == Contact.email_key, Suppression.scope == scope, _live(Suppression)]
+    if scope is SuppressionScope.PARTNER:
+        conditions.append(Suppression.partner_id == partner_id)
+    if scope is SuppressionScope.VENDOR:
+        conditions.append(Suppression.vendor_id == vendor_id)
+    return exists().where(*conditions)
+
+
+def refusal_of(partner_id: UUID, vendor_id: UUID) -> Any:
+    """SQL for why a contact may not be written to for this vendor, or NULL where it may."""
+    latest = (
+        select(Consent.withdrawn)
+        .where(
+            Consent.partner_id == partner_id,
+            Consent.contact_id == Contact.id,
+            or_(Consent.vendor_id.is_(None), Consent.vendor_id == vendor_id),
+            or_(Consent.expires_at.is_(None), Consent.expires_at > clock.now()),
+        )
+        .order_by(Consent.id.desc())
+        .limit(1)
+        .correlate(Contact)
+        .scalar_subquery()
+    )
+    scopes = (SuppressionScope.PLATFORM, SuppressionScope.VENDOR, SuppressionScope.PARTNER)
+    return case(
+        *((_suppressed(scope, partner_id=partner_id, vendor_id=vendor_id), f"suppressed_{scope}") for scope in scopes),
+        (func.coalesce(latest, True), "no_consent"),
+        else_=None,
+    )
+
+
+def audience_rows(partner_id: UUID, vendor_id: UUID, audience: dict[str, Any]) -> Select[Any]:
+    """(contact_id, email, email_key, refusal) of all who are on the chosen lists and on none of the excluded ones."""
+    wanted = [UUID(one) for one in audience.get("lists", [])]
+    excluded = [UUID(one) for one in audience.get("exclude_lists", [])]
+    on = exists().where(
+        ListMember.partner_id == Contact.partner_id, ListMember.contact_id == Contact.id, ListMember.list_id.in_(wanted)
+    )
+    statement = select(
+        Contact.id.label("contact_id"),
+        Contact.email.label("email"),
+        Contact.email_key.label("email_key"),
+        refusal_of(partner_id, vendor_id).label("refusal"),
+    ).where(Contact.partner_id == partner_id, Contact.erased_at.is_(None), on)
+    if excluded:
+        statement = statement.where(
+            ~exists().where(
+                ListMember.partner_id == Contact.partner_id,
+                ListMember.contact_id == Contact.id,
+                ListMember.list_id.in_(excluded),
+            )
+        )
+    return statement
+
+
+def audience_counts(session: Session, partner_id: UUID, vendor_id: UUID, audience: dict[str, Any]) -> dict[str, int]:
+    """How many are in the audience (`total`), may be written to (`sendable`), and each refusal by name."""
+    rows = audience_rows(partner_id, vendor_id, audience).subquery()
+    found = dict(session.execute(select(rows.c.refusal, func.count()).group_by(rows.c.refusal)).tuples())
+    counts = {name: found.get(name, 0) for name in REFUSALS}
+    return {"total": sum(found.values()), "sendable": found.get(None, 0), **counts}
+
+
+def still_refused(session: Session, partner_id: UUID, vendor_id: UUID, contact_ids: list[int]) -> dict[int, str]:
+    """Of these contacts those who must not be written to now, with why: the check at send time."""
+    if not contact_ids:
+        return {}
+    rows = (
+        select(Contact.id, refusal_of(partner_id, vendor_id).label("refusal"))
+        .where(Contact.partner_id == partner_id, Contact.id.in_(contact_ids))
+        .subquery()
+    )
+    statement = select(rows.c.id, rows.c.refusal).where(rows.c.refusal.is_not(None))
+    return {row[0]: row[1] for row in session.execute(statement)}
+
+
+def contact_values(session: Session, partner_id: UUID, contact_ids: list[int]) -> dict[int, dict[str, Any]]:
+    """`contact.*` of the template language by contact id; erased contacts are left out."""
+    if not contact_ids:
+        return {}
+    names = ("email", "first_name", "last_name", "company", "job_title", "city", "country", "no_tracking")
+    statement = select(Contact.id, *(getattr(Contact, name) for name in names)).where(
+        Contact.partner_id == partner_id, Contact.id.in_(contact_ids), Contact.erased_at.is_(None)
+    )
+    found: dict[int, dict[str, Any]] = {}
+    for row in session.execute(statement):
+        values = dict(zip(names, row[1:], strict=True))
+        values["full_name"] = f"{values['first_name']} {values['last_name']}".strip()
+        found[row[0]] = values
+    return found
+
+
+def audience_sample(session: Session, partner_id: UUID, vendor_id: UUID, audience: dict[str, Any], *, limit: int = 8) -> list[int]:
+    """A few contact ids of the audience, to preview as."""
+    rows = audience_rows(partner_id, vendor_id, audience).subquery()
+    return list(session.scalars(select(rows.c.contact_id).where(rows.c.refusal.is_(None)).limit(limit)))
+
+
+def suppression_of(session: Session, partner_id: UUID, email_key: bytes) -> Suppression | None:
+    """The partner's own suppression of an address, if it holds now."""
+    return session.scalar(
+        select(Suppression).where(
+            Suppression.scope == SuppressionScope.PARTNER,
+            Suppression.partner_id == partner_id,
+            Suppression.email_key == email_key,
+            _live(Suppression),
+        )
+    )
