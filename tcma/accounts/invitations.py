@@ -282,7 +282,7 @@ def _new_user(session: Session, invitation: Invitation, *, name: str, password: 
     if not SHORTEST_PASSWORD <= len(password) <= 200:
         problems["password"] = f"Use at least {SHORTEST_PASSWORD} characters. Three or four words make a good one."
     elif password.strip().lower() == invitation.email:
-        problems["password"] = "Your address is not a password. Three or four words make a good one."
+        problems["password"] = "Choose something other than your address."  # noqa: S105
     if problems:
         raise Invalid(problems)
     user = services.ensure_user(session, email=invitation.email, name=name, password=password)

@@ -40,10 +40,10 @@ class User(UuidKey, Created, Base, UserMixin):  # type: ignore[misc]
     password: Mapped[str | None]
     active: Mapped[bool] = mapped_column(default=True)
     fs_uniquifier: Mapped[str] = mapped_column(String(64), unique=True)
-    confirmed_at: Mapped[datetime | None]  # type: ignore[assignment]
+    confirmed_at: Mapped[datetime | None]
     locale: Mapped[str] = mapped_column(default="en")
     timezone: Mapped[str] = mapped_column(default="UTC")
-    last_login_at: Mapped[datetime | None]
+    last_login_at: Mapped[datetime | None]  # type: ignore[assignment]
     last_organization_id: Mapped[UUID | None]
 
     @property
@@ -185,7 +185,7 @@ class TermsVersion(UuidKey, Created, Base):
     __tablename__ = "terms_versions"
     __tenancy__ = granted(
         "vendor_id",
-        f"EXISTS (SELECT 1 FROM partnerships p WHERE p.vendor_id = terms_versions.vendor_id AND p.partner_id = {ORG})",
+        f"EXISTS (SELECT 1 FROM partnerships p WHERE p.vendor_id = terms_versions.vendor_id AND p.partner_id = {ORG})",  # noqa: S608
         append_only=True,
     )
     __table_args__ = (UniqueConstraint("vendor_id", "number"),)

@@ -1,21 +1,19 @@
-"""Pages of accounts."""
+"""Pages of accounts: one's own profile, switching, and the modules with the other pages."""
 
 from __future__ import annotations
 
-from flask import Blueprint, flash, g, redirect, render_template, request, session, url_for
+from flask import flash, g, redirect, render_template, request, session, url_for
 from flask_babel import gettext as _
 from flask_login import current_user
-from werkzeug.wrappers import Response
 
-from tcma.accounts import services
-from tcma.accounts.forms import ProfileForm
+from tcma.accounts import joining_pages, partner_pages, services, settings_pages
+from tcma.accounts.blueprint import Page, bp
+from tcma.accounts.forms import ProfileForm, show_errors
 from tcma.db import unit_of_work
-from tcma.errors import NotFound
+from tcma.errors import Invalid, NotFound
 
-bp = Blueprint("accounts", __name__, template_folder="templates")
 blueprints = [bp]
-
-Page = str | Response | tuple[str, int]
+__all__ = ["blueprints", "joining_pages", "partner_pages", "settings_pages"]
 
 
 @bp.app_context_processor
@@ -33,6 +31,8 @@ def shell_urls() -> dict[str, dict[str, str]]:
 
 @bp.get("/no-organization")
 def no_organization() -> Page:
+    if g.actor is not None:
+        return redirect("/")
     return render_template("accounts/no_organization.html", address=current_user.email)
 
 
@@ -55,16 +55,15 @@ def me() -> Page:
     user = current_user._get_current_object()
     form = ProfileForm(obj=user)
     if form.validate_on_submit():
-        with unit_of_work(g.actor) as unit:
-            services.save_profile(
-                unit, g.actor, name=form.name.data, locale=form.locale.data, timezone=form.timezone.data
-            )
-        flash(_("Saved."), "success")
-        return redirect(url_for("accounts.me"), 303)
+        try:
+            with unit_of_work(g.actor) as unit:
+                services.save_profile(
+                    unit, g.actor, name=form.name.data, locale=form.locale.data, timezone=form.timezone.data
+                )
+        except Invalid as error:
+            show_errors(form, error)
+        else:
+            flash(_("Saved."), "success")
+            return redirect(url_for("accounts.me"), 303)
     page = render_template("accounts/me.html", form=form, user=user, memberships=g.organizations)
     return page, 422 if form.errors else 200
-
-
-@bp.get("/settings")
-def settings_home() -> Page:
-    return redirect(url_for("accounts.me"))
