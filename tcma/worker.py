@@ -32,7 +32,8 @@ QUEUES = ("default", "delivery", "tracking")
 # Rooms with tasks, and the shell's own. A module that is not there yet has no tasks.
 TASK_MODULES = (
     "tcma.accounts.tasks", "tcma.assets.tasks", "tcma.audience.tasks", "tcma.campaigns.tasks",
-    "tcma.delivery.tasks", "tcma.leads.tasks", "tcma.mdf.tasks", "tcma.insights.tasks", "tcma.service_tasks",
+    "tcma.delivery.tasks", "tcma.leads.tasks", "tcma.mdf.tasks", "tcma.insights.tasks", "tcma.outbox",
+    "tcma.service_tasks",
 )  # fmt: skip
 
 
@@ -84,7 +85,8 @@ def _transport_options(url: str) -> dict[str, Any]:
 def make_celery(app: Flask) -> Celery:
     """The Celery application of `app`: each task runs in a fresh application context with its own session.
 
-    It becomes the process's current one, and is `app.extensions["celery"]`.
+    It becomes the process's current one, and is `app.extensions["celery"]`. Sending needs only the names of
+    tasks; the worker loads them.
     """
 
     class AppTask(Task):  # type: ignore[misc]
@@ -99,8 +101,6 @@ def make_celery(app: Flask) -> Celery:
     celery.set_current()
     celery.set_default()
     app.extensions["celery"] = celery
-    for name in task_modules():
-        importlib.import_module(name)
     return celery
 
 
@@ -119,6 +119,8 @@ def run(queues: Sequence[str], *, threads: int | None = None) -> None:
     from tcma import create_app  # only the part that needs it pays for it
 
     celery: Celery = create_app().extensions["celery"]
+    for module in task_modules():
+        importlib.import_module(module)
     # Root is how a container runs; only JSON is accepted, so a message carries no code.
     warnings.simplefilter("ignore", SecurityWarning)
     setup_logging.connect(_leave_logging_alone)
