@@ -106,9 +106,7 @@ def main() -> None:
     parser.add_argument("--chain", action="store_true", help="let the next commands ride behind the dot")
     given = parser.parse_args()
     data = given.file.read_bytes() if given.file else sample(given.size)
-    rate = run(
-        given.port, data=data, messages=given.messages, connections=given.connections, chain=given.chain
-    )
+    rate = run(given.port, data=data, messages=given.messages, connections=given.connections, chain=given.chain)
     print(json.dumps({"per_second": round(rate, 1), "connections": given.connections, "bytes": len(data)}))
 
 

@@ -108,9 +108,7 @@ class Session(asyncio.Protocol):
             answers.append(b"354 go\r\n")
         elif verb == b"EHLO":
             answers.append(
-                b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n"
-                if self.totals.pipelining
-                else b"250 sink\r\n"
+                b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n" if self.totals.pipelining else b"250 sink\r\n"
             )
         elif verb == b"QUIT":
             answers.append(b"221 bye\r\n")

@@ -73,9 +73,7 @@ class Accepted:
     options: str
 
 
-def self_made_certificate(
-    folder: Path, *, names: Iterable[str] = ("127.0.0.1", "localhost")
-) -> tuple[Path, Path]:
+def self_made_certificate(folder: Path, *, names: Iterable[str] = ("127.0.0.1", "localhost")) -> tuple[Path, Path]:
     """(certificate, key) files; the certificate signs itself, so it is its own CA file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "sink")])
@@ -101,9 +99,7 @@ def self_made_certificate(
     pem = serialization.Encoding.PEM
     certificate_file, key_file = folder / "sink.crt", folder / "sink.key"
     certificate_file.write_bytes(certificate.public_bytes(pem))
-    key_file.write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+    key_file.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
     return certificate_file, key_file
 
 

@@ -48,6 +48,4 @@ class Reply:
         """
         if self.kind is not ReplyKind.DEFERRED:
             return True
-        return self.stage not in (Stage.CONNECT, Stage.MAIL) and not (
-            self.code == 421 and self.stage is Stage.RCPT
-        )
+        return self.stage not in (Stage.CONNECT, Stage.MAIL) and not (self.code == 421 and self.stage is Stage.RCPT)

@@ -16,9 +16,7 @@ from tcma import clock
 from tcma.delivery.message import CrlfBytes, MessageShape, system_message, wire_address
 from tcma.errors import Invalid
 
-HTML = (
-    '<html><body><p style="color:red">Hello Anna</p>\n<a href="https://t.example/r/a">Go</a></body></html>\n'
-)
+HTML = '<html><body><p style="color:red">Hello Anna</p>\n<a href="https://t.example/r/a">Go</a></body></html>\n'
 
 
 def shape(**changes: Any) -> MessageShape:
@@ -319,9 +317,7 @@ def test_a_local_part_beyond_ascii_stays_as_it_is() -> None:
     assert "jösé@example.com".encode() in fill(to_address="jösé@example.com")
 
 
-@pytest.mark.parametrize(
-    "bad", ["", "@", "a@", "@b", "a b@c.example", "ä b@c.example", "a@b@c", "a@-b.example", "ä@ "]
-)
+@pytest.mark.parametrize("bad", ["", "@", "a@", "@b", "a b@c.example", "ä b@c.example", "a@b@c", "a@-b.example", "ä@ "])
 def test_what_is_no_address_is_refused(bad: str) -> None:
     with pytest.raises(Invalid):
         wire_address(bad)

@@ -47,9 +47,7 @@ def test_a_taken_message_is_sent_and_arrives_byte_for_byte(pipelining: bool) -> 
     with connected(Manners(pipelining=pipelining)) as (sink, connection):
         reply = send(connection, "anna@example.com")
     assert reply == Reply(ReplyKind.SENT, 250, "2.0.0", "queued as 1", Stage.DOT)
-    assert [(m.sender, m.recipient, m.data) for m in sink.accepted] == [
-        ("back@test.example", "anna@example.com", MAIL)
-    ]
+    assert [(m.sender, m.recipient, m.data) for m in sink.accepted] == [("back@test.example", "anna@example.com", MAIL)]
 
 
 def test_mail_rcpt_and_data_are_written_at_once_where_the_server_pipelines() -> None:
@@ -63,9 +61,7 @@ def test_one_connection_carries_many_messages(pipelining: bool) -> None:
     with connected(Manners(pipelining=pipelining)) as (sink, connection):
         kinds = [send(connection, f"r{number}@example.com").kind for number in range(50)]
     assert kinds == [ReplyKind.SENT] * 50
-    assert [message.recipient for message in sink.accepted] == [
-        f"r{number}@example.com" for number in range(50)
-    ]
+    assert [message.recipient for message in sink.accepted] == [f"r{number}@example.com" for number in range(50)]
     assert sink.connections == 1
 
 
@@ -157,9 +153,7 @@ def test_a_connection_lost_inside_the_message_is_deferred_and_before_dot_is_neve
     for reset in (False, True):
         with connected(Manners(cut_in_message={"anna@example.com"}, reset=reset)) as (sink, connection):
             touched: list[str] = []
-            reply = send(
-                connection, "anna@example.com", big, before_dot=lambda seen=touched: seen.append("dot")
-            )
+            reply = send(connection, "anna@example.com", big, before_dot=lambda seen=touched: seen.append("dot"))
             assert (reply.kind, reply.stage, reply.spends_attempt) == (ReplyKind.DEFERRED, Stage.DATA, True)
             assert touched == []
             assert not connection.is_open
@@ -243,9 +237,7 @@ class TestAnnouncedMessages:
         manners = Manners(rcpt={"bad@example.com": "550 5.1.1 unknown"}, always_354=True)
         with connected(manners) as (sink, connection):
             send(connection, "a@example.com", upcoming=Envelope("back@test.example", "bad@example.com"))
-            refused = send(
-                connection, "bad@example.com", upcoming=Envelope("back@test.example", "c@example.com")
-            )
+            refused = send(connection, "bad@example.com", upcoming=Envelope("back@test.example", "c@example.com"))
             after = send(connection, "c@example.com")
         assert (refused.kind, refused.code, after.kind) == (ReplyKind.FAILED, 550, ReplyKind.SENT)
         assert [message.recipient for message in sink.accepted] == ["a@example.com", "c@example.com"]
@@ -324,9 +316,7 @@ def test_a_domain_beyond_ascii_needs_nothing_special() -> None:
     assert sink.accepted[0].recipient == "anna@xn--mller-kva.example"
 
 
-@pytest.mark.parametrize(
-    "bad", ["a@b.example>\r\nRCPT TO:<x@y.example", "a b@c.example", "", "a@b.example\nDATA"]
-)
+@pytest.mark.parametrize("bad", ["a@b.example>\r\nRCPT TO:<x@y.example", "a b@c.example", "", "a@b.example\nDATA"])
 def test_an_address_cannot_smuggle_a_command(bad: str) -> None:
     with connected() as (sink, connection):
         reply = send(connection, bad)

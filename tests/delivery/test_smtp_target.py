@@ -217,9 +217,7 @@ def test_a_server_that_drips_its_answer_cannot_hold_a_message_past_the_limit() -
     assert took < target.longest_transaction
 
 
-@pytest.mark.parametrize(
-    "answer", [b"hello there\r\n", b"250 ok\r\n250 ok\r\n250 ok\r\n", b"9" * 100_000, b"\r\n"]
-)
+@pytest.mark.parametrize("answer", [b"hello there\r\n", b"250 ok\r\n250 ok\r\n250 ok\r\n", b"9" * 100_000, b"\r\n"])
 def test_a_server_that_speaks_no_smtp_before_the_message_only_defers(answer: bytes) -> None:
     def babble(listener: socket.socket) -> None:
         client, _ = listener.accept()
