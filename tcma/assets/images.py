@@ -234,9 +234,7 @@ def _trimmed(image: Image.Image) -> tuple[Image.Image, str | None]:
         box = strongest.point(lambda value: 255 if value > _BORDER_TOLERANCE else 0).getbbox()
         ground, fill = palette.as_hex(color), (*color, 255)
     if box is None:
-        raise Invalid(
-            "This picture is empty: it shows one colour only. Choose the file that holds your logo."
-        )
+        raise Invalid("This picture is empty: it shows one colour only. Choose the file that holds your logo.")
     logo = image.crop(box).convert("RGBA")
     _check_logo(logo)
     edge = max(2, round(max(logo.size) * 0.02))
@@ -274,8 +272,8 @@ def _variants(logo: Image.Image, ground: str | None) -> tuple[Image.Image, Image
         # An opaque logo brings its ground along: fine on paper, a hard box on dark unless dark itself.
         dark_enough = palette.luminance(ground) < 0.2
         return logo, logo if dark_enough else _on_plate(logo, ground)
-    light = logo if palette.share_lost(logo, "#ffffff") < 0.45 else _on_plate(logo, palette.DARK_PLATE)
-    dark = logo if palette.share_lost(logo, palette.DARK_GROUND) < 0.2 else _on_plate(logo, "#ffffff")
+    light = _on_plate(logo, palette.DARK_PLATE) if palette.vanishes(logo, "#ffffff") else logo
+    dark = _on_plate(logo, "#ffffff") if palette.vanishes(logo, palette.DARK_GROUND) else logo
     return light, dark
 
 

@@ -34,9 +34,7 @@ def as_hex(color: RGB) -> str:
 def luminance(color: str | RGB) -> float:
     """Relative luminance from 0 (black) to 1 (white), by WCAG 2.2."""
     channels = (value / 255 for value in (as_rgb(color) if isinstance(color, str) else color))
-    red, green, blue = (
-        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels
-    )
+    red, green, blue = (value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
@@ -72,17 +70,27 @@ def border_color(image: Image.Image) -> RGB:
     return min(counted, key=lambda color: (-counted[color], color))
 
 
-def share_lost(image: Image.Image, ground: str) -> float:
-    """The share (0 to 1) of an RGBA picture's visible pixels that one would hardly see on `ground`."""
+def vanishes(image: Image.Image, ground: str) -> bool:
+    """Whether a part of an RGBA logo that matters would hardly be seen on `ground`.
+
+    That is most of its pixels, or whole columns or rows of it: a dark name beside a bright mark is a small share
+    of the pixels but all there is in its columns, while white letters inside a coloured badge do no harm on white.
+    """
+    small = _small(image)
     base = luminance(ground) + 0.05
-    seen = lost = 0
-    for red, green, blue, alpha in _sample(image):
+    seen: Counter[tuple[str, int]] = Counter()
+    lost: Counter[tuple[str, int]] = Counter()
+    for place, (red, green, blue, alpha) in enumerate(_pixels(small)):
         if alpha < 128:
             continue
-        seen += 1
+        lines = (("all", 0), ("column", place % small.width), ("row", place // small.width))
+        seen.update(lines)
         value = luminance((red, green, blue)) + 0.05
-        lost += max(value, base) / min(value, base) < _LOST_CONTRAST
-    return lost / seen if seen else 0.0
+        if max(value, base) / min(value, base) < _LOST_CONTRAST:
+            lost.update(lines)
+    gone = Counter(way for way, at in seen if lost[way, at] >= 0.9 * seen[way, at])
+    ways = Counter(way for way, at in seen)
+    return lost["all", 0] > 0.6 * seen["all", 0] or any(gone[way] > 0.12 * ways[way] for way in ("column", "row"))
 
 
 def suggested(image: Image.Image, ground: str | None, *, most: int = 3) -> list[str]:
@@ -92,7 +100,7 @@ def suggested(image: Image.Image, ground: str | None, *, most: int = 3) -> list[
     """
     paper = as_rgb(ground) if ground else None
     buckets: dict[RGB, list[RGB]] = {}
-    for red, green, blue, alpha in _sample(image):
+    for red, green, blue, alpha in _pixels(_small(image)):
         if min(red, green, blue) > _WHITISH or alpha < 200:
             continue
         if paper is None or _distance((red, green, blue), paper) > 40:
@@ -116,10 +124,10 @@ def _distance(one: RGB, other: RGB) -> float:
     return float(sum((a - b) ** 2 for a, b in zip(one, other, strict=True)) ** 0.5)
 
 
-def _sample(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
+def _small(image: Image.Image) -> Image.Image:
     small = image.copy()
     small.thumbnail((_SAMPLE, _SAMPLE), Image.Resampling.BOX)
-    return _pixels(small)
+    return small
 
 
 def _pixels(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:

@@ -151,6 +151,24 @@ class TestOnLightAndDark:
         logo = read_logo(saved(bright))
         assert logo.png == logo.dark_png
 
+    def test_a_dark_name_beside_a_bright_mark_is_not_lost_on_dark(self) -> None:
+        image = Image.new("RGBA", (700, 220), (0, 0, 0, 0))
+        draw = ImageDraw.Draw(image)
+        draw.rectangle((10, 10, 409, 209), fill="#e0572b")
+        for left in range(430, 690, 40):
+            draw.rectangle((left, 100, left + 12, 140), fill="#101010")
+        logo = read_logo(saved(image))
+        assert logo.dark_png != logo.png
+
+    def test_white_letters_inside_a_badge_need_no_plate(self) -> None:
+        image = Image.new("RGBA", (700, 220), (0, 0, 0, 0))
+        draw = ImageDraw.Draw(image)
+        draw.rectangle((10, 10, 689, 209), fill="#0f766e")
+        for left in range(60, 640, 60):
+            draw.rectangle((left, 40, left + 40, 180), fill="#ffffff")
+        logo = read_logo(saved(image))
+        assert opened(logo.png).getpixel((2, 2))[3] == 0
+
     def test_an_opaque_logo_brings_its_paper_along_on_dark(self) -> None:
         logo = read_logo(saved(drawn("RGB", ground="#fff8e0")))
         on_dark = opened(logo.dark_png)
