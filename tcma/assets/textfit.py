@@ -51,20 +51,24 @@ def fit(
 ) -> Fitted | None:
     """The largest setting of one of `forms` (the same text, roomier first) within `width` × `height`.
 
-    Shrinks to a comfortable size first, breaks lines after, and shrinks on to the smallest. None where even
-    that does not fit: nothing is cut off and nothing overflows.
+    Shrinks to a comfortable size first, then breaks lines at blanks and shrinks on to the smallest; words are
+    broken only where that still does not do. None where nothing does: nothing is cut off or overflows.
     """
+
+    def within(fitted: Fitted) -> bool:
+        widths = (measure(line.text, line.bold, fitted.size * line.scale) for line in fitted.lines)
+        return fitted.height <= height and all(wide <= width for wide in widths)
+
     for size in sizes.unbroken():
         for lines in forms:
-            if all(measure(line.text, line.bold, size * line.scale) <= width for line in lines):
-                fitted = _stacked(lines, size)
-                if fitted.height <= height:
-                    return fitted
-    for size in sizes.broken():
-        for lines in forms:
-            fitted = _stacked(_broken(lines, size, width, measure), size)
-            if fitted.height <= height:
+            if within(fitted := _stacked(lines, size)):
                 return fitted
+    for inside_words in (False, True):
+        for size in sizes.broken():
+            for lines in forms:
+                broken = _broken(lines, size, width, measure, inside_words=inside_words)
+                if within(fitted := _stacked(broken, size)):
+                    return fitted
     return None
 
 
@@ -78,19 +82,19 @@ def _stacked(lines: Sequence[Line], size: float) -> Fitted:
     return Fitted(tuple(lines), size, sum(size * line.scale * LEADING for line in lines))
 
 
-def _broken(lines: Sequence[Line], size: float, width: float, measure: Measure) -> list[Line]:
+def _broken(lines: Sequence[Line], size: float, width: float, measure: Measure, *, inside_words: bool) -> list[Line]:
     done: list[Line] = []
     for line in lines:
 
         def fits(text: str, line: Line = line) -> bool:
             return measure(text, line.bold, size * line.scale) <= width
 
-        done.extend(Line(text, line.bold, line.scale) for text in _wrapped(line.text, fits))
+        done.extend(Line(text, line.bold, line.scale) for text in _wrapped(line.text, fits, inside_words))
     return done
 
 
-def _wrapped(text: str, fits: Callable[[str], bool]) -> Iterator[str]:
-    """Break at blanks, and inside a word only where the word alone is too wide."""
+def _wrapped(text: str, fits: Callable[[str], bool], inside_words: bool) -> Iterator[str]:
+    """Break at blanks, and on request inside a word that alone is too wide."""
     current = ""
     for word in text.split(" "):
         longer = f"{current} {word}" if current else word
@@ -100,7 +104,7 @@ def _wrapped(text: str, fits: Callable[[str], bool]) -> Iterator[str]:
         if current:
             yield current.removesuffix(SEPARATOR.rstrip()).rstrip()
         current = "" if word == SEPARATOR.strip() else word
-        while current and not fits(current):
+        while inside_words and current and not fits(current):
             part = max((end for end in range(1, len(current)) if fits(current[:end])), default=1)
             yield current[:part]
             current = current[part:]
