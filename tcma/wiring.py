@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from tcma import events
+from tcma.assets import services as assets
+from tcma.campaigns import services as campaigns
+from tcma.events import subscribe
+
 
 def wire() -> None:
     """Subscribe every handler. Calling it twice is once."""
+    subscribe(events.PartnershipActivated, assets.grant_new_partner)
+    subscribe(events.PartnershipActivated, campaigns.grant_new_partner)
