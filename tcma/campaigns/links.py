@@ -43,7 +43,9 @@ def read_href(parts: Sequence[Part], *, dialect: Dialect) -> Href:
     such as `A&B` stays one parameter.
     """
     if any(isinstance(part, Statement) for part in parts):
-        raise Refusal("A block stands inside an address.", "Put it around the whole link, or use {{ a if b else c }}.")
+        raise Refusal(
+            "A block stands inside an address.", "Put it around the whole link, or use {{ a if b else c }}."
+        )
     parts = _trimmed(parts)
     if not parts:
         return Href(HrefKind.NONE, "")

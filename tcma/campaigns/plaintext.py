@@ -36,7 +36,9 @@ def text_template(body: str, *, tokens: Tokens, direct: Mapping[int, str]) -> st
         return ""
     _flatten(tree, tokens=tokens, direct=direct)
     laid_out = Inscriptis(tree, _CONFIG).get_text()
-    lines = [line.strip() if not line.strip().startswith("* ") else line.rstrip() for line in laid_out.split("\n")]
+    lines = [
+        line.strip() if not line.strip().startswith("* ") else line.rstrip() for line in laid_out.split("\n")
+    ]
     text = protect("\n".join(lines))
     text = _join_blocks(text, tokens=tokens)
     restored = tokens.restore(text, instead=dict(direct))
@@ -182,14 +184,14 @@ def _replace(element: Node, text: str) -> None:
 
 
 def _join_blocks(text: str, *, tokens: Tokens) -> str:
-    """A line that holds only blocks' tags would leave an empty line behind: it joins the next text."""
+    """A line that holds only blocks' tags would leave an empty line behind: it joins the next one."""
     lines: list[str] = []
     held = ""
     only = re.compile(rf"^(?:{tokens.prefix}[0-9]+z\s*)+$")
     for line in text.split("\n"):
         if only.match(line.strip()) and all(map(tokens.is_statement, tokens.numbers(line))):
-            held += line.strip()
-        elif line.strip() or not held:
+            held += re.sub(r"\s+", "", line)
+        else:
             lines.append(held + line)
             held = ""
     if held:

@@ -76,11 +76,11 @@ class MarkupError(Invalid):
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """Errors before warnings, the source before subject and preheader, then by place, without repeats."""
-    parts = ("source", "subject", "preheader")
+    parts = {"source": 0, "subject": 1, "preheader": 2}
     return tuple(
         sorted(
             dict.fromkeys(problems),
-            key=lambda p: (p.severity is Severity.WARNING, parts.index(p.part), p.line, p.column),
+            key=lambda p: (p.severity is Severity.WARNING, parts.get(p.part, 3), p.line, p.column),
         )
     )
 

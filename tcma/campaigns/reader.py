@@ -118,7 +118,9 @@ class _Reader:
             return
         if not self.open:
             if not isinstance(part, Text) or part.value.strip():
-                self.document.refuse(start, "There is text outside of <mjml>.", "Move it inside or remove it.")
+                self.document.refuse(
+                    start, "There is text outside of <mjml>.", "Move it inside or remove it."
+                )
                 raise _Stop
             return
         if isinstance(part, Statement):
@@ -155,7 +157,9 @@ class _Reader:
             return None
         if opening == "{{":
             if source.startswith("{{{", start):
-                self.document.refuse(start, f"{source[start : self.at + 1]} is another program's placeholder.", _OURS)
+                self.document.refuse(
+                    start, f"{source[start : self.at + 1]} is another program's placeholder.", _OURS
+                )
                 self.at += source.startswith("}", self.at)
                 return None
             return Placeholder(text, start)
@@ -328,7 +332,9 @@ class _Reader:
             self.document.refuse(element.offset, "Something follows after </mjml>.", "Remove it.")
             raise _Stop
         if element.name != "mjml":
-            self.document.refuse(element.offset, f"The mail starts with <{element.name}>.", "Start it with <mjml>.")
+            self.document.refuse(
+                element.offset, f"The mail starts with <{element.name}>.", "Start it with <mjml>."
+            )
             raise _Stop
         self.document.root = element
 
@@ -345,7 +351,9 @@ class _Reader:
                 self.at += 1
                 return False
             if self.at >= len(source) or source.startswith("<", self.at):
-                self.document.refuse(element.offset, f"The tag <{element.name} is not complete.", "Write > at its end.")
+                self.document.refuse(
+                    element.offset, f"The tag <{element.name} is not complete.", "Write > at its end."
+                )
                 raise _Stop
             if source.startswith(("{{", "{%", "{#"), self.at):
                 self.document.refuse(
