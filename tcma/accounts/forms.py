@@ -21,6 +21,7 @@ from wtforms import (
 )
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired, Email, Length, Optional
+from wtforms.widgets import CheckboxInput
 
 from tcma.access import Permission, Role
 from tcma.accounts.partners import TIERS
@@ -50,6 +51,12 @@ ROLE_HINTS = {
     Role.OPERATOR: _l("Runs the service"),
 }
 _PASSWORD_HELP = _l("At least 10 characters. Three or four words make a good one.")
+
+
+class TicksField(SelectMultipleField):  # type: ignore[misc]
+    """Several of a few, each a tick box."""
+
+    option_widget = CheckboxInput()
 
 
 def show_errors(form: FlaskForm, error: Invalid) -> None:
@@ -106,11 +113,11 @@ class InviteMemberForm(FlaskForm):  # type: ignore[misc]
         validators=[DataRequired(_l("Enter an address.")), Email(_l("This is not an email address."))],
     )
     name = StringField(_l("Name"), validators=[Length(max=120)])
-    roles = SelectMultipleField(_l("Roles"), validators=[DataRequired(_l("Choose at least one role."))])
+    roles = TicksField(_l("Roles"), validators=[DataRequired(_l("Choose at least one role."))])
 
 
 class RolesForm(FlaskForm):  # type: ignore[misc]
-    roles = SelectMultipleField(_l("Roles"), validators=[DataRequired(_l("Choose at least one role."))])
+    roles = TicksField(_l("Roles"), validators=[DataRequired(_l("Choose at least one role."))])
 
 
 class KeyForm(FlaskForm):  # type: ignore[misc]
@@ -131,7 +138,7 @@ class KeyForm(FlaskForm):  # type: ignore[misc]
         choices=[SelectChoice("all", _l("Do all that I may")), SelectChoice("some", _l("Only what is ticked"))],
         default="all",
     )  # fmt: skip
-    scopes = SelectMultipleField(_l("Scopes"), choices=[SelectChoice(str(one), str(one)) for one in Permission])
+    scopes = TicksField(_l("Scopes"), choices=[SelectChoice(str(one), str(one)) for one in Permission])
 
 
 class TermsForm(FlaskForm):  # type: ignore[misc]

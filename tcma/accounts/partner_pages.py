@@ -157,12 +157,12 @@ def _history(row: Partnership) -> list[dict[str, object]]:
     rows = []
     for event in reversed(audit.history(db.session, row)):
         what, icon, tone = words.get(event.action, (event.action, "point", "neutral"))
-        by_us = event.actor_organization_id == row.vendor_id
         known = people.get(event.actor_user_id) if event.actor_user_id else None
-        who = known if by_us else row.partner.name
+        by_partner = event.actor_organization_id == row.partner_id
+        who = known or (row.partner.name if by_partner else _("The service"))
         rows.append(
             {
-                "who": who or _("The service"),
+                "who": who,
                 "what": what,
                 "when": event.at,
                 "icon": icon,

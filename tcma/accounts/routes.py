@@ -6,14 +6,16 @@ from flask import flash, g, redirect, render_template, request, session, url_for
 from flask_babel import gettext as _
 from flask_login import current_user
 
-from tcma.accounts import joining_pages, partner_pages, services, settings_pages
+import tcma.accounts.joining_pages
+import tcma.accounts.partner_pages
+import tcma.accounts.settings_pages  # noqa: F401  (each fills the blueprint)
+from tcma.accounts import services
 from tcma.accounts.blueprint import Page, bp
 from tcma.accounts.forms import ProfileForm, show_errors
 from tcma.db import unit_of_work
 from tcma.errors import Invalid, NotFound
 
 blueprints = [bp]
-__all__ = ["blueprints", "joining_pages", "partner_pages", "settings_pages"]
 
 
 @bp.app_context_processor
