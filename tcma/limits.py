@@ -76,8 +76,7 @@ def limited(fn: Callable[..., R], *args: object, seconds: int = 20, memory_mb: i
         raise Invalid(value)
     if verdict == "memory":
         raise Invalid(
-            f"This file needs more than {memory_mb} MB of memory to read. Make it smaller or simpler, "
-            "and upload that."
+            f"This file needs more than {memory_mb} MB of memory to read. Make it smaller or simpler, and upload that."
         )
     log.warning("reading a file by %s failed: %s", name, value)
     raise Invalid("This file cannot be read. It may be damaged. Save or export it again, and upload that.")

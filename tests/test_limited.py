@@ -17,9 +17,7 @@ from tcma.limits import limited
 
 def test_plain_data_goes_in_and_comes_out() -> None:
     assert limited(divmod, 7, 2) == (3, 1)
-    assert limited(dict, {"a": [1, 2.5, None, True, b"\0", "ä", {1}]}) == {
-        "a": [1, 2.5, None, True, b"\0", "ä", {1}]
-    }
+    assert limited(dict, {"a": [1, 2.5, None, True, b"\0", "ä", {1}]}) == {"a": [1, 2.5, None, True, b"\0", "ä", {1}]}
 
 
 def test_a_refusal_comes_through_as_it_was_raised() -> None:

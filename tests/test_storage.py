@@ -187,9 +187,7 @@ class TestFolder(Contract):
         finally:
             os.umask(before)
         root = tmp_path / "files"
-        modes = {
-            path.relative_to(root).as_posix(): stat.S_IMODE(path.stat().st_mode) for path in root.rglob("*")
-        }
+        modes = {path.relative_to(root).as_posix(): stat.S_IMODE(path.stat().st_mode) for path in root.rglob("*")}
         assert modes == {".tmp": 0o700, "a": 0o700, "a/b": 0o700, "a/b/c": 0o600}
         assert stat.S_IMODE(root.stat().st_mode) == 0o700
 
@@ -253,9 +251,7 @@ class TestS3(Contract):
         assert address is not None
         query = urllib.parse.parse_qs(urllib.parse.urlsplit(address).query)
         assert query["X-Amz-Expires"] == ["60"]
-        assert query["response-content-disposition"] == [
-            "attachment; filename*=UTF-8''Pr%C3%BCf%22%0D%0AX%3A%201.pdf"
-        ]
+        assert query["response-content-disposition"] == ["attachment; filename*=UTF-8''Pr%C3%BCf%22%0D%0AX%3A%201.pdf"]
         with urllib.request.urlopen(address) as answer:
             assert answer.read() == b"%PDF-1.7"
             assert answer.headers["Content-Type"] == "application/pdf"

@@ -58,9 +58,7 @@ def cobrand_image(data: bytes, kind: Kind, zones: Sequence[Zone], brand: BrandKi
     a shade.
     """
     sniff(data, accept=PICTURES)
-    return limited(
-        _cobrand_image, data, kind.value, tuple(zones), brand.checked(), memory_mb=PICTURE_MEMORY_MB
-    )
+    return limited(_cobrand_image, data, kind.value, tuple(zones), brand.checked(), memory_mb=PICTURE_MEMORY_MB)
 
 
 def cobrand_key(asset_sha256: str, zones: Sequence[Zone], brand: BrandKit) -> str:
@@ -206,9 +204,7 @@ def _lay_over(writer: pypdf.PdfWriter, page: pypdf.PageObject, overlay: pypdf.Pa
     own = page.raw_get("/Contents") if "/Contents" in page else ArrayObject()
     streams = own.get_object()
     parts = list(streams) if isinstance(streams, ArrayObject) else [own]
-    page[NameObject("/Contents")] = ArrayObject(
-        [writer._add_object(before), *parts, writer._add_object(after)]
-    )
+    page[NameObject("/Contents")] = ArrayObject([writer._add_object(before), *parts, writer._add_object(after)])
 
 
 def _content(page: pypdf.PageObject) -> bytes:

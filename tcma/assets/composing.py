@@ -70,9 +70,7 @@ def _contact_sizes(surface: Surface) -> Sizes:
     return Sizes(surface.unit * 10.5, surface.unit * 7.5, surface.unit * 5)
 
 
-def _draw_lines(
-    surface: Surface, zone: Zone, brand: BrandKit, forms: Sequence[Sequence[Line]], sizes: Sizes
-) -> None:
+def _draw_lines(surface: Surface, zone: Zone, brand: BrandKit, forms: Sequence[Sequence[Line]], sizes: Sizes) -> None:
     fitted = fit(forms, width=surface.width, height=surface.height, sizes=sizes, measure=surface.measure)
     if fitted is None:
         what = "contact block" if zone.kind == "contact_block" else "name"

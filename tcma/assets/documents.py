@@ -104,9 +104,7 @@ def thumbnail(data: bytes, kind: Kind, *, width: int = 480, as_: Format = "webp"
     return page_previews(data, width=width, as_=as_, most=1)[0].data
 
 
-def page_previews(
-    pdf: bytes, *, width: int = 1000, as_: Format = "webp", most: int = 20
-) -> tuple[PagePreview, ...]:
+def page_previews(pdf: bytes, *, width: int = 1000, as_: Format = "webp", most: int = 20) -> tuple[PagePreview, ...]:
     """The first `most` pages as pictures `width` pixels wide, for zones to be drawn on; raises Invalid."""
     answer = limited(_previews, pdf, width, as_, most, seconds=PDF_SECONDS)
     return tuple(PagePreview(number, *rest) for number, rest in enumerate(answer, start=1))

@@ -112,9 +112,7 @@ def _canvas(target: io.BytesIO, *, title: str, author: str) -> Canvas:
     return canvas
 
 
-def _text(
-    canvas: Canvas, text: str, x: float, y: float, *, size: float, bold: bool = False, color: str = _INK
-) -> None:
+def _text(canvas: Canvas, text: str, x: float, y: float, *, size: float, bold: bool = False, color: str = _INK) -> None:
     canvas.setFont(fonts.pdf_font(bold=bold), size)
     canvas.setFillColor(HexColor(color))
     canvas.drawString(x, y, text)
@@ -130,9 +128,7 @@ def _width(text: str, size: float, *, bold: bool = False) -> float:
     return float(pdfmetrics.stringWidth(text, fonts.pdf_font(bold=bold), size))
 
 
-def _paragraph(
-    canvas: Canvas, text: str, x: float, y: float, *, width: float, size: float, color: str = _INK
-) -> float:
+def _paragraph(canvas: Canvas, text: str, x: float, y: float, *, width: float, size: float, color: str = _INK) -> float:
     """Set `text` in lines no wider than `width`, the first baseline at `y`; the baseline after the last."""
     line = ""
     for word in [*text.split(), None]:
@@ -145,9 +141,7 @@ def _paragraph(
     return y
 
 
-def _rule(
-    canvas: Canvas, left: float, right: float, y: float, *, color: str = _RULE, width: float = 0.6
-) -> None:
+def _rule(canvas: Canvas, left: float, right: float, y: float, *, color: str = _RULE, width: float = 0.6) -> None:
     canvas.setStrokeColor(HexColor(color))
     canvas.setLineWidth(width)
     canvas.line(left, y, right, y)
@@ -198,9 +192,7 @@ def _datasheet_reasons(canvas: Canvas, color: str) -> None:
         canvas.circle(left + 8, top + 1, 8, stroke=0, fill=1)
         canvas.setStrokeColor(HexColor("#ffffff"))
         canvas.setLineWidth(1.5)
-        canvas.lines(
-            [(left + 4.4, top + 1, left + 7.2, top - 2), (left + 7.2, top - 2, left + 11.8, top + 4)]
-        )
+        canvas.lines([(left + 4.4, top + 1, left + 7.2, top - 2), (left + 7.2, top - 2, left + 11.8, top + 4)])
         _text(canvas, head, left + 25, top - 2.5, size=11, bold=True)
         _paragraph(canvas, words, left + 25, top - 18, width=column - 25, size=9.4, color=_GREY)
 

@@ -64,9 +64,7 @@ def sample_banner(title: str, color: str) -> bytes:
     picture = _diagonal(_BANNER, _mixed(as_rgb(color), (8, 12, 24), 0.45), as_rgb(color))
     picture = _decorated(picture)
     draw = ImageDraw.Draw(picture)
-    draw.text(
-        (64, 96), "NEW THIS QUARTER", font=fonts.picture_font(26, bold=True), fill="#ffffff", anchor="ls"
-    )
+    draw.text((64, 96), "NEW THIS QUARTER", font=fonts.picture_font(26, bold=True), fill="#ffffff", anchor="ls")
     draw.rectangle((64, 112, 136, 117), fill="#ffffff")
 
     def measure(text: str, bold: bool, size: float) -> float:
@@ -162,9 +160,7 @@ def _orbit(mark: Image.Image, color: RGB, chance: random.Random) -> None:
 def _peaks(mark: Image.Image, color: RGB, chance: random.Random) -> None:
     draw, side = ImageDraw.Draw(mark), mark.width
     light = _mixed(color, (255, 255, 255), 0.42)
-    draw.polygon(
-        [(side * 0.34, side * 0.9), (side * 0.68, side * 0.22), (side, side * 0.9)], fill=(*light, 255)
-    )
+    draw.polygon([(side * 0.34, side * 0.9), (side * 0.68, side * 0.22), (side, side * 0.9)], fill=(*light, 255))
     draw.polygon([(0, side * 0.9), (side * 0.4, side * 0.1), (side * 0.8, side * 0.9)], fill=(*color, 255))
 
 

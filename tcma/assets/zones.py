@@ -59,15 +59,9 @@ class Zone:
             )
         for name, allowed in (("kind", KINDS), ("align", ALIGNS)):
             if getattr(self, name) not in allowed:
-                raise Invalid(
-                    f"A zone's {name} is {' or '.join(allowed)}, not {_shown(getattr(self, name))}."
-                )
-        if self.ink not in INKS and not (
-            isinstance(self.ink, str) and re.fullmatch(r"#[0-9a-fA-F]{6}", self.ink)
-        ):
-            raise Invalid(
-                f"A zone's ink is dark, light, brand or a colour such as #1f4e8c, not {_shown(self.ink)}."
-            )
+                raise Invalid(f"A zone's {name} is {' or '.join(allowed)}, not {_shown(getattr(self, name))}.")
+        if self.ink not in INKS and not (isinstance(self.ink, str) and re.fullmatch(r"#[0-9a-fA-F]{6}", self.ink)):
+            raise Invalid(f"A zone's ink is dark, light, brand or a colour such as #1f4e8c, not {_shown(self.ink)}.")
 
     def as_json(self) -> dict[str, Any]:
         """The zone as plain JSON, which `zones_from` reads."""
@@ -95,8 +89,7 @@ class BrandKit:
         """The same brand with clean texts; raises Invalid by field for signs that cannot be drawn."""
         palette.as_rgb(self.color)
         texts = {
-            name: fonts.clean_text(getattr(self, name))
-            for name in ("name", "legal_name", "phone", "email", "website")
+            name: fonts.clean_text(getattr(self, name)) for name in ("name", "legal_name", "phone", "email", "website")
         }
         lines = (fonts.clean_text(line) for line in self.postal_address.splitlines())
         texts["postal_address"] = "\n".join(line for line in lines if line)
@@ -110,9 +103,7 @@ class BrandKit:
             raise Invalid(faults)
         if not texts["name"]:
             raise Invalid({"name": "The brand profile has no name yet. Fill it in first."})
-        return BrandKit(
-            logo_png=self.logo_png, logo_dark_png=self.logo_dark_png, color=self.color.lower(), **texts
-        )
+        return BrandKit(logo_png=self.logo_png, logo_dark_png=self.logo_dark_png, color=self.color.lower(), **texts)
 
 
 def zones_from(items: object, *, pages: int) -> tuple[Zone, ...]:
