@@ -124,7 +124,7 @@ def broker(connection: Connection, conf: Settings) -> Finding:
         return "ok", f"The database; {waiting} messages wait.", ""
     scheme = conf.broker_url.partition(":")[0]
     try:
-        with BrokerConnection(broker_url(conf), connect_timeout=5) as trial:
+        with BrokerConnection(broker_url(conf), connect_timeout=5) as trial:  # type: ignore[no-untyped-call]
             trial.ensure_connection(max_retries=1, interval_start=0.2, timeout=10)
     except (OSError, KombuError) as error:
         return "fail", f"The {scheme} broker does not answer: {error}", "Check TCMA_BROKER_URL and the server."

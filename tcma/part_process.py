@@ -118,14 +118,20 @@ class PartProcess:
             elif self.state is PartState.STARTING:
                 self._look_whether_ready()
 
+    def ask_to_end(self) -> None:
+        """Ask the part to finish what it does and to end."""
+        self.state = PartState.ENDED
+        if self._process and self._process.poll() is None:
+            self._process.terminate()
+
     def end(self, *, hurry: Callable[[], bool] = lambda: False) -> None:
         """Ask the part to end, then make it; its whole process group is gone afterwards."""
+        if self.state is not PartState.ENDED:
+            self.ask_to_end()
         process = self._process
-        self.state = PartState.ENDED
         if process is None:
             return
         if process.poll() is None:
-            process.terminate()
             until = time.monotonic() + self.end_seconds
             while process.poll() is None and time.monotonic() < until and not hurry():
                 time.sleep(0.02)

@@ -32,6 +32,8 @@ WATCH_SECONDS = 0.1
 REMIND_SECONDS = 15
 # A part that fails this often before it was ever ready will not mend itself.
 MOST_FAILED_STARTS = 3
+# Nothing is stopped before what sends it work.
+STOP_STAGES = (("demo",), ("web",), ("scheduler",), ("delivery", "worker"), ("mailbox",))
 COLOURS = (36, 33, 35, 32, 34, 31)
 
 
@@ -197,8 +199,12 @@ class Supervisor:
     def _stop(self) -> None:
         if self.parts or self.embedded:
             self._say("Stopping.")
-        for part in reversed(self.parts):
-            part.end(hurry=self._hurried)
+        for stage in STOP_STAGES:
+            stopping = [part for part in self.parts if part.name in stage]
+            for part in stopping:
+                part.ask_to_end()
+            for part in stopping:
+                part.end(hurry=self._hurried)
         if self.embedded and self.embedded.pid() is not None:
             self.embedded.stop()
         (self.conf.data_dir / "running.json").unlink(missing_ok=True)
