@@ -156,7 +156,8 @@ def _onboarding_page(
     wanted = at or request.args.get("step", "")
     terms = onboarding.current_terms(db.session, row.vendor_id)
     page = render_template(
-        "accounts/onboarding.html", row=row, steps=steps, step_now=wanted if wanted in [one.key for one in steps] else first_open,
+        "accounts/onboarding.html", row=row, steps=steps,
+        step_now=wanted if wanted in [one.key for one in steps] else first_open,
         terms=terms, agree=agree or TermsAcceptForm(formdata=None, terms_version_id=str(terms.id) if terms else ""),
         company=company or _company_form(), brand_url=_url_if_there("assets.brand"),
         catalogue_url=_url_if_there("campaigns.catalogue"), PartnershipStatus=PartnershipStatus,

@@ -133,7 +133,8 @@ def _partner_page(
         form.tier.choices = [row.tier, *form.tier.choices]
     page = render_template(
         "accounts/partner.html", row=row, form=form, reason=reason or ReasonForm(formdata=None), asked=asked,
-        steps=onboarding.steps(db.session, g.actor, row), came_by=queries_partners.invitation_of(db.session, g.actor, partner_id),
+        steps=onboarding.steps(db.session, g.actor, row),
+        came_by=queries_partners.invitation_of(db.session, g.actor, partner_id),
         acceptances=onboarding.list_acceptances(db.session, g.actor, partner_id),
         history=_history(row), may=g.actor.may(Permission.PARTNER_MANAGE),
     )  # fmt: skip
