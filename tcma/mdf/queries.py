@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from tcma.access import Actor
-from tcma.accounts.models import Organization
+from tcma.accounts.models import Organization, User
+from tcma.campaigns.models import Campaign, CampaignVersion, Launch
+from tcma.campaigns.states import CampaignStatus
 from tcma.errors import NotFound
 from tcma.mdf.ledger_models import LedgerAccount, LedgerEntry, LedgerTransaction
 from tcma.mdf.models import Activity, Allocation, Fund, Programme, Request
-from tcma.mdf.states import AccountKind, ProgrammeStatus, RequestStatus
+from tcma.mdf.states import AccountKind, ProgrammeStatus, RequestStatus, Side
 
 PAGE = 50
 
@@ -217,7 +221,8 @@ def list_requests(
 def count_requests(session: Session, actor: Actor) -> dict[RequestStatus, int]:
     """How many requests the actor sees in each state; states without any are left out."""
     statement = select(Request.status, func.count()).where(_visible(actor)).group_by(Request.status)
-    return dict(session.execute(statement).tuples().all())
+    rows: Any = session.execute(statement)
+    return dict(rows.all())
 
 
 def asked_minor(
@@ -248,59 +253,110 @@ def names_of(session: Session, organization_ids: Sequence[UUID]) -> dict[UUID, s
     """Names of the organizations that the session's tenant may see."""
     if not organization_ids:
         return {}
-    rows = session.execute(select(Organization.id, Organization.name).where(Organization.id.in_(set(organization_ids))))
-    return dict(rows.tuples().all())
+    rows: Any = session.execute(
+        select(Organization.id, Organization.name).where(Organization.id.in_(set(organization_ids)))
+    )
+    return dict(rows.all())
+
+
+@dataclass(frozen=True)
+class EntryFilter:
+    """Which ledger entries: those that match all that is given."""
+
+    fund_id: UUID | None = None
+    kind: AccountKind | None = None
+    partner_id: UUID | None = None
+    source_type: str | None = None
+    source_id: UUID | None = None
+    ref_id: UUID | None = None
+    search: str = ""
 
 
 def list_entries(
     session: Session,
     actor: Actor,
+    wanted: EntryFilter,
     *,
-    fund_id: UUID | None = None,
-    kind: AccountKind | None = None,
-    partner_id: UUID | None = None,
-    source_type: str | None = None,
-    source_id: UUID | None = None,
-    ref_id: UUID | None = None,
     after: int | None = None,
     before: int | None = None,
-    limit: int | None = PAGE,
+    limit: int = PAGE,
 ) -> tuple[list[LedgerEntry], bool]:
-    """One page of ledger entries with transaction and account, the newest first, and whether more follow.
+    """One page of entries with transaction and account, the newest first, and whether more follow.
 
-    A partner sees only its own legs. `after` and `before` are entry ids; `limit` None is all (for CSV).
+    A partner sees only its own legs. `after` and `before` are entry ids.
     """
-    statement = _entries(actor).options(joinedload(LedgerEntry.transaction), joinedload(LedgerEntry.account))
-    conditions = {
-        LedgerAccount.fund_id: fund_id,
-        LedgerAccount.kind: kind,
-        LedgerEntry.partner_id: partner_id,
-        LedgerTransaction.source_type: source_type,
-        LedgerTransaction.source_id: source_id,
-        LedgerAccount.ref_id: ref_id,
-    }
-    for column, value in conditions.items():
-        if value is not None:
-            statement = statement.where(column == value)
+    statement = _entries(select(LedgerEntry), actor, wanted).options(
+        joinedload(LedgerEntry.transaction), joinedload(LedgerEntry.account)
+    )
     if before is not None:
         statement = statement.where(LedgerEntry.id > before).order_by(LedgerEntry.id)
     else:
         statement = statement.order_by(LedgerEntry.id.desc())
         if after is not None:
             statement = statement.where(LedgerEntry.id < after)
-    if limit is None:
-        return list(session.scalars(statement)), False
     rows = list(session.scalars(statement.limit(limit + 1)))
     page = rows[:limit]
     return (page[::-1] if before is not None else page), len(rows) > limit
 
 
-def _entries(actor: Actor) -> Select[LedgerEntry]:
+def entry_totals(session: Session, actor: Actor, wanted: EntryFilter) -> list[tuple[str, int, int]]:
+    """What the matching entries add up to: (currency, debited, credited) in minor units, by currency."""
+    totals: list[Any] = [
+        func.coalesce(func.sum(LedgerEntry.amount_minor).filter(LedgerEntry.side == side), 0)
+        for side in (Side.DEBIT, Side.CREDIT)
+    ]
+    statement: Select[Any] = _entries(select(LedgerEntry.currency, *totals), actor, wanted)
+    rows: Any = session.execute(statement.group_by(LedgerEntry.currency).order_by(LedgerEntry.currency))
+    return [(currency, int(debited), int(credited)) for currency, debited, credited in rows]
+
+
+def _entries(statement: Select[Any], actor: Actor, wanted: EntryFilter) -> Select[Any]:
+    owner = LedgerEntry.partner_id if actor.is_partner else LedgerEntry.vendor_id
     statement = (
-        select(LedgerEntry)
-        .join(LedgerTransaction, LedgerTransaction.id == LedgerEntry.transaction_id)
+        statement.join(LedgerTransaction, LedgerTransaction.id == LedgerEntry.transaction_id)
         .join(LedgerAccount, LedgerAccount.id == LedgerEntry.account_id)
+        .where(owner == actor.organization_id)
     )
-    if actor.is_partner:
-        return statement.where(LedgerEntry.partner_id == actor.organization_id)
-    return statement.where(LedgerEntry.vendor_id == actor.organization_id)
+    conditions = (
+        (LedgerAccount.fund_id, wanted.fund_id),
+        (LedgerAccount.kind, wanted.kind),
+        (LedgerEntry.partner_id, wanted.partner_id),
+        (LedgerTransaction.source_type, wanted.source_type),
+        (LedgerTransaction.source_id, wanted.source_id),
+        (LedgerAccount.ref_id, wanted.ref_id),
+    )
+    for column, value in conditions:
+        if value is not None:
+            statement = statement.where(column == value)
+    if words := wanted.search.strip():
+        statement = statement.where(LedgerTransaction.memo.icontains(words, autoescape=True))
+    return statement
+
+
+def campaign_choices(session: Session, vendor_id: UUID) -> list[tuple[UUID, str]]:
+    """Published campaigns of a vendor that the session's tenant may see: (version id, name)."""
+    rows: Any = session.execute(
+        select(CampaignVersion.id, CampaignVersion.name)
+        .join(Campaign, Campaign.current_version_id == CampaignVersion.id)
+        .where(Campaign.vendor_id == vendor_id, Campaign.status == CampaignStatus.PUBLISHED)
+        .order_by(CampaignVersion.name)
+    )
+    return [(version_id, name) for version_id, name in rows]
+
+
+def launch_choices(session: Session, actor: Actor, vendor_id: UUID) -> list[tuple[UUID, str]]:
+    """The partner's launches for a vendor, the newest first: (id, name)."""
+    rows: Any = session.execute(
+        select(Launch.id, Launch.name)
+        .where(Launch.partner_id == actor.organization_id, Launch.vendor_id == vendor_id)
+        .order_by(Launch.id.desc())
+        .limit(200)
+    )
+    return [(launch_id, name) for launch_id, name in rows]
+
+
+def people(session: Session, user_ids: Iterable[UUID | None]) -> dict[UUID, str]:
+    """Names of those users."""
+    wanted = {one for one in user_ids if one is not None}
+    rows: Any = session.execute(select(User.id, User.name).where(User.id.in_(wanted)))
+    return dict(rows.all()) if wanted else {}

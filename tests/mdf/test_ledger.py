@@ -161,7 +161,9 @@ def test_two_approvals_at_once_on_one_fund_spend_the_money_once(app: Flask, cast
                     fund = session.get(Fund, request.fund_id)
                     assert fund is not None
                     ready.wait(timeout=20)
-                    request.approve(by=cast.channel_manager, at=request.created_at, rule_version=1, claim_until=money.expires_on)
+                    request.approve(
+                        by=cast.channel_manager, at=request.created_at, rule_version=1, claim_until=money.expires_on
+                    )
                     for activity in request.activities:
                         activity.committed_minor = activity.requested_minor
                     ledger.commit_request(session, cast.channel_manager, fund, request)
