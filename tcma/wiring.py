@@ -6,9 +6,12 @@ from tcma import events
 from tcma.assets import services as assets
 from tcma.campaigns import services as campaigns
 from tcma.events import subscribe
+from tcma.leads import services as leads
 
 
 def wire() -> None:
     """Subscribe every handler. Calling it twice is once."""
     subscribe(events.PartnershipActivated, assets.grant_new_partner)
     subscribe(events.PartnershipActivated, campaigns.grant_new_partner)
+    subscribe(events.ContactClicked, leads.score_click)
+    subscribe(events.ContactErased, leads.erase_lead)

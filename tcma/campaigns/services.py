@@ -21,7 +21,7 @@ from tcma.campaigns.models import Campaign, CampaignGrant, CampaignVersion, Touc
 from tcma.campaigns.states import CampaignStatus, TouchKind
 from tcma.errors import Invalid
 
-TEXT_FIELDS = {"name": 120, "goal": 60, "summary": 600, "subject": 200, "preheader": 200}
+TEXT_FIELDS = {"name": 120, "goal": 160, "summary": 600, "subject": 200, "preheader": 200}
 
 
 def create_campaign(session: Session, actor: Actor, *, name: str, **fields: Any) -> Campaign:

@@ -186,11 +186,12 @@ def _clean_rich(slot: SlotDef, value: str) -> str:
         # Typed without an editor: blank lines part paragraphs, single ones break the line.
         blocks = [block.replace("\n", "<br>") for block in re.split(r"\n\s*\n", value)]
         value = blocks[0] if len(blocks) == 1 else "".join(f"<p>{block}</p>" for block in blocks)
-    # Browsers' editable regions write a div for a line; after the first pass it carries no attributes.
-    value = _sanitise(value, tags={*_RICH_TAGS, "div"})
-    value = _sanitise(value.replace("<div>", "<p>").replace("</div>", "</p>"), tags=_RICH_TAGS)
-    value = value.replace("<a>", "").replace("<p></p>", "")
-    value = _sanitise(value, tags=_RICH_TAGS).strip()
+    for _ in range(10):
+        before, value = value, _tidied(value)
+        if value == before:
+            break
+    else:
+        raise _Refused(f"{slot.label} is formatted in a way that cannot be kept. Paste it as plain text.")
     for href in _HREF.findall(value):
         try:
             normal = html.escape(normal_address(html.unescape(href)))
@@ -198,6 +199,16 @@ def _clean_rich(slot: SlotDef, value: str) -> str:
             raise _Refused(f"{slot.label} has a link that cannot be used. {error}") from None
         value = value.replace(f'<a href="{href}">', f'<a href="{normal}">')
     return value
+
+
+def _tidied(value: str) -> str:
+    """One round of cleaning; dropping a tag may leave another empty, so several may be needed."""
+    # Browsers' editable regions write a div for a line; after the first pass it carries no attributes.
+    value = _sanitise(value, tags={*_RICH_TAGS, "div"})
+    value = _sanitise(value.replace("<div>", "<p>").replace("</div>", "</p>"), tags=_RICH_TAGS)
+    value = _sanitise(value.replace("<a>", "").replace("<p></p>", ""), tags=_RICH_TAGS)
+    # In HTML a line's end is a space; kept, it could pass for a typed one the next time.
+    return " ".join(value.split())
 
 
 def _sanitise(value: str, *, tags: set[str]) -> str:

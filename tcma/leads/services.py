@@ -51,7 +51,7 @@ def open_landing_page(session: Session, landing_key: str) -> tuple[Launch, Actor
 
 def delivery_of_token(session: Session, launch: Launch, token: str | None) -> Delivery | None:
     """The delivery that a visitor came from, if the token is ours and of this launch."""
-    data = tokens.read_token(token, purpose="landing", keys=settings().derived_keys("tracking")) if token else None
+    data = tokens.read_token(token, purpose=tokens.Purpose.LANDING, keys=settings().derived_keys("tracking")) if token else None
     if data is None:
         return None
     found = delivery_queries.find_delivery(session, data.delivery_id)
