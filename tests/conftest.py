@@ -46,6 +46,7 @@ def test_settings(cluster: EmbeddedPostgres) -> Iterator[Settings]:
         secret_key="for-tests-only",
         suppression_key="for-tests-only-too",
         smtp_url="smtp://127.0.0.1:9",
+        broker_url="memory://",
     )
     shutil.rmtree(folder, ignore_errors=True)
 

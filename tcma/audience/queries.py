@@ -194,7 +194,7 @@ def audience_rows(partner_id: UUID, vendor_id: UUID, audience: dict[str, Any]) -
 def audience_counts(session: Session, partner_id: UUID, vendor_id: UUID, audience: dict[str, Any]) -> dict[str, int]:
     """How many are in the audience (`total`), may be written to (`sendable`), and each refusal by name."""
     rows = audience_rows(partner_id, vendor_id, audience).subquery()
-    found = dict(session.execute(select(rows.c.refusal, func.count()).group_by(rows.c.refusal)).tuples())
+    found = {row[0]: row[1] for row in session.execute(select(rows.c.refusal, func.count()).group_by(rows.c.refusal))}
     counts = {name: found.get(name, 0) for name in REFUSALS}
     return {"total": sum(found.values()), "sendable": found.get(None, 0), **counts}
 

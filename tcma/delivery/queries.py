@@ -56,13 +56,8 @@ class Totals:
 
 def totals(session: Session, launch_id: UUID) -> Totals:
     """Counted from the partner's own delivery rows."""
-    counts = dict(
-        session.execute(
-            select(Delivery.status, func.count())
-            .where(Delivery.launch_id == launch_id)
-            .group_by(Delivery.status)
-        ).tuples()
-    )
+    statement = select(Delivery.status, func.count()).where(Delivery.launch_id == launch_id).group_by(Delivery.status)
+    counts = {row[0]: row[1] for row in session.execute(statement)}
     return Totals(
         planned=sum(counts.values()), **{str(status): counts.get(status, 0) for status in DeliveryStatus}
     )
