@@ -10,6 +10,8 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
+from apispec.ext.marshmallow import MarshmallowPlugin
+from apispec.ext.marshmallow.common import resolve_schema_cls
 from flask import Blueprint, Flask, Response, abort, g, redirect, request, session, url_for
 from flask_babel import Babel, get_locale
 from flask_login import user_unauthorized
@@ -27,8 +29,7 @@ from tcma.error_pages import add_error_pages
 from tcma.logs import configure_logs
 from tcma.navigation import add_navigation
 from tcma.postgres import database_urls
-from tcma.worker import new_celery
-from tcma.worker import make_celery
+from tcma.worker import make_celery, new_celery
 
 log = structlog.get_logger(__name__)
 csrf = CSRFProtect()
@@ -125,7 +126,8 @@ def _configure(app: Flask, conf: Settings) -> None:
 
 def _add_rooms(app: Flask) -> None:
     """Register each room's `blueprints` of routes.py and api.py. API blueprints take bearer keys only."""
-    api = Api(app)
+    plugin = MarshmallowPlugin(schema_name_resolver=_schema_name)
+    api = Api(app, spec_kwargs={"marshmallow_plugin": plugin})
     for room in ROOMS:
         for part in ("routes", "api"):
             name = f"tcma.{room}.{part}"
@@ -140,6 +142,19 @@ def _add_rooms(app: Flask) -> None:
     app.register_blueprint(_service_blueprint())
     for endpoint in CSRF_FREE_ENDPOINTS & app.view_functions.keys():
         csrf.exempt(app.view_functions[endpoint])
+
+
+def _schema_name(schema: Any) -> str:
+    """A schema's name in the OpenAPI document, with its room; parts of one are written out where they are used."""
+    given = resolve_schema_cls(schema)
+    if not isinstance(given, type) or (not isinstance(schema, type) and _is_part(schema)):
+        return ""
+    room = given.__module__.split(".")[1]
+    return f"{room.title()}{given.__name__.removesuffix('Schema')}"
+
+
+def _is_part(schema: Any) -> bool:
+    return bool(getattr(schema, "only", None) or getattr(schema, "exclude", None) or getattr(schema, "partial", None))
 
 
 def _service_blueprint() -> Blueprint:
