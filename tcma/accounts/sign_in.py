@@ -150,18 +150,23 @@ class OutboxMailUtil(MailUtil):
         **context: Any,
     ) -> None:
         user: User = context["user"]
-        with elevated(db.session, "sign-in mail goes out before an organization is chosen"):
-            memberships = queries.memberships(db.session, user.id)
-            if not memberships:
-                return
-            mail.post(
-                db.session, "password_reset" if "reset_link" in context else "password_changed",
-                organization_id=memberships[0].organization_id, to_address=user.email, to_name=user.name,
-                data={"origin": settings().public_origin, "name": user.name, "url": context.get("reset_link", "")},
-            )  # fmt: skip
+        template = "password_reset" if "reset_link" in context else "password_changed"
+        # Its own unit of work: the views here do not commit, and the mail is to go out at once.
+        with unit_of_work(None) as unit, elevated(unit, "sign-in mail goes out before an organization is chosen"):
+            places = queries.memberships(unit, user.id)
+            if places:
+                mail.post(
+                    unit, template, organization_id=places[0].organization_id, to_address=user.email,
+                    to_name=user.name,
+                    data={
+                        "origin": settings().public_origin, "name": user.name,
+                        "url": context.get("reset_link", f"{settings().public_origin}/sign-in"),
+                    },
+                )  # fmt: skip
+        bind(db.session, g.get("actor"))
 
 
-security = Security()
+security = Security(mail_util_cls=OutboxMailUtil)
 
 
 def init_app(app: Flask) -> None:
@@ -179,6 +184,8 @@ def init_app(app: Flask) -> None:
         SECURITY_CHANGE_URL="/me/password",
         SECURITY_PASSWORD_LENGTH_MIN=10,
         SECURITY_RETURN_GENERIC_RESPONSES=True,
+        SECURITY_EMAIL_HTML=False,
+        SECURITY_EMAIL_PLAINTEXT=False,
         SECURITY_POST_LOGIN_VIEW="/",
         SECURITY_POST_LOGOUT_VIEW="/sign-in",
         SECURITY_POST_RESET_VIEW="/sign-in",
@@ -207,7 +214,6 @@ def init_app(app: Flask) -> None:
     datastore = FSQLALiteUserDatastore(db, User, NoRole)
     security.init_app(
         app, datastore, login_form=ThrottledLoginForm, forgot_password_form=ThrottledForgotForm,
-        mail_util_cls=OutboxMailUtil,
     )  # fmt: skip
     # Sessions for pages, API keys for the API: the library's own tokens open nothing.
     app.login_manager.request_loader(lambda _: None)  # type: ignore[attr-defined]
