@@ -249,8 +249,7 @@ class Emitter:
         if attribute.name in rules.IMAGE and attribute.is_plain and attribute.text.strip():
             return encode(normal_address(attribute.text))
         return "".join(
-            encode(part.value) if isinstance(part, Text) else self.tokens.add(part.source)
-            for part in attribute.parts
+            encode(part.value) if isinstance(part, Text) else self.tokens.add(part.source) for part in attribute.parts
         )
 
     def _href(self, element: Element, attribute: Attribute, href: Href) -> str | None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from math import prod
 from typing import Final
 
 from tcma.campaigns import rules
-from tcma.campaigns.language import Refusal, Usage, close_match, inspect, loop_targets
+from tcma.campaigns.language import MAX_LOOP, Refusal, Usage, close_match, inspect, loop_targets
 from tcma.campaigns.links import Href, HrefKind, check_image, is_colour, read_href
 from tcma.campaigns.tree import Attribute, Document, Element, Part, Placeholder, Statement, Text
 from tcma.campaigns.vocabulary import Dialect, FieldName
@@ -38,6 +39,7 @@ class Gate:
         self.fields: set[FieldName] = set()
         self.hrefs: dict[int, Href] = {}
         self._names: list[list[str]] = []
+        self._rounds: list[int] = []
         self._inside: list[str] = []
         self._classes: set[str] = set()
         self._placeholders = 0
@@ -53,9 +55,7 @@ class Gate:
             if element.name == "mj-class" and (attribute := element.get("name"))
         }
         if not any(child.name == "mj-body" for child in root.elements()):
-            self.document.refuse(
-                root.offset, "The mail has no body.", "Put <mj-body> … </mj-body> into <mjml>."
-            )
+            self.document.refuse(root.offset, "The mail has no body.", "Put <mj-body> … </mj-body> into <mjml>.")
         for once in ("mj-head", "mj-body"):
             for extra in [child for child in root.elements() if child.name == once][1:]:
                 self.document.refuse(extra.offset, f"There is a second <{once}>.", "Merge the two.")
@@ -99,10 +99,8 @@ class Gate:
                 offset = child.offset + (len(child.value) - len(child.value.lstrip())
                                          if isinstance(child, Text) else 0)  # fmt: skip
                 where = "nothing but its attributes" if element.name in rules.EMPTY else "no text of its own"
-                self.document.refuse(
-                    offset, f"<{element.name}> takes {where}.", "Put the text into <mj-text>."
-                )
-        del self._names[depth:]
+                self.document.refuse(offset, f"<{element.name}> takes {where}.", "Put the text into <mj-text>.")
+        del self._names[depth:], self._rounds[depth:]
 
     def _child_component(self, parent: Element, child: Element, *, allowed: tuple[str, ...]) -> None:
         name = child.name
@@ -146,7 +144,7 @@ class Gate:
                 self._statement(child)
             else:
                 self._words(child, formatted=True)
-        del self._names[depth:]
+        del self._names[depth:], self._rounds[depth:]
 
     def _html(self, element: Element) -> None:
         name = element.name
@@ -160,9 +158,7 @@ class Gate:
     def _text_children(self, element: Element) -> None:
         for child in element.children:
             if isinstance(child, Element):
-                self.document.refuse(
-                    child.offset, f"<{element.name}> takes no tags.", f"Remove <{child.name}>."
-                )
+                self.document.refuse(child.offset, f"<{element.name}> takes no tags.", f"Remove <{child.name}>.")
             elif isinstance(child, Statement):
                 self._statement(child)
             else:
@@ -203,9 +199,7 @@ class Gate:
         alt, href = element.get("alt"), element.get("href")
         if name in ("mj-image", "mj-carousel-image", "img"):
             if element.get("src") is None:
-                self.document.warn(
-                    element.offset, "This picture has no src, so nothing shows.", 'Add src="…".'
-                )
+                self.document.warn(element.offset, "This picture has no src, so nothing shows.", 'Add src="…".')
             if alt is None or (href is not None and not alt.text.strip()):
                 self.document.warn(
                     element.offset,
@@ -237,12 +231,22 @@ class Gate:
         elif word in ("else", "endif", "endfor") and not _BARE.match(source):
             self.document.refuse(statement.offset, f"{source} has too much in it.", f"Write {{% {word} %}}.")
         if word == "for":
-            try:
-                self._names.append(loop_targets(source + "{% endfor %}"))
-            except Refusal:
-                self._names.append([])
+            self._open_loop(statement)
         elif word == "endfor" and self._names:
             self._names.pop()
+            self._rounds.pop()
+
+    def _open_loop(self, statement: Statement) -> None:
+        names: list[str] = []
+        rounds = 1
+        # A for that does not parse has been told of already.
+        with suppress(Refusal):
+            names, rounds = loop_targets(statement.source + "{% endfor %}")
+        self._names.append(names)
+        self._rounds.append(max(1, rounds))
+        if rounds <= MAX_LOOP < prod(self._rounds):
+            mend = f"One inside the other may go round {MAX_LOOP} times in all."
+            self.document.refuse(statement.offset, "This for goes round too often.", mend)
 
     def _inspect(self, part: Placeholder | Statement, source: str) -> Usage | None:
         if _HANDLEBARS.match(part.source):
@@ -262,9 +266,7 @@ class Gate:
     def _count(self, part: Part) -> None:
         self._placeholders += 1
         if self._placeholders == MAX_PLACEHOLDERS + 1:
-            self.document.refuse(
-                part.offset, f"There are more than {MAX_PLACEHOLDERS} placeholders.", "Use fewer."
-            )
+            self.document.refuse(part.offset, f"There are more than {MAX_PLACEHOLDERS} placeholders.", "Use fewer.")
 
     def _words(self, part: Text | Placeholder, *, formatted: bool) -> None:
         """Text that a reader sees. `formatted` is whether values with tags and line breaks may stand here."""
@@ -288,9 +290,7 @@ class Gate:
 
     def _foreign(self, text: Text) -> None:
         for found in _FOREIGN.finditer(text.value):
-            self.document.refuse(
-                self._place(text, found), f"{found[0]} is another program's placeholder.", _OURS
-            )
+            self.document.refuse(self._place(text, found), f"{found[0]} is another program's placeholder.", _OURS)
         for found in _MAYBE_FOREIGN.finditer(text.value):
             self.document.warn(
                 self._place(text, found),
@@ -321,9 +321,7 @@ class Gate:
                 element.attributes.remove(attribute)
                 if not rules.QUIETLY_DROPPED.match(attribute.name):
                     mend = close_match(attribute.name, kinds) or "Remove it."
-                    self.document.warn(
-                        attribute.offset, f"<{name}> has no {attribute.name}, so it does nothing.", mend
-                    )
+                    self.document.warn(attribute.offset, f"<{name}> has no {attribute.name}, so it does nothing.", mend)
             else:
                 self._attribute(element, attribute, kind=kinds[attribute.name])
 
@@ -333,9 +331,7 @@ class Gate:
             if isinstance(part, Text):
                 self._foreign(part)
                 if re.search(r"[\x00-\x08\x0b-\x1f\x7f]", part.value):
-                    self.document.refuse(
-                        attribute.offset, f"{name} holds an invisible character.", "Remove it."
-                    )
+                    self.document.refuse(attribute.offset, f"{name} holds an invisible character.", "Remove it.")
         if name == "href" and element.name != "mj-font":
             self._href(element, attribute)
         elif name in rules.IMAGE:
@@ -343,17 +339,13 @@ class Gate:
         elif name in rules.WORDS:
             for part in attribute.parts:
                 if isinstance(part, Statement):
-                    self.document.refuse(
-                        part.offset, f"A block stands in {name}.", "Use {{ a if b else c }}."
-                    )
+                    self.document.refuse(part.offset, f"A block stands in {name}.", "Use {{ a if b else c }}.")
                 elif isinstance(part, Placeholder):
                     self._words(part, formatted=False)
         elif name in rules.STYLE or "color" in name:
             self._coloured(attribute, kind=kind)
         elif not attribute.is_plain:
-            self.document.refuse(
-                attribute.offset, f"A placeholder cannot stand in {name}.", "Write the value out."
-            )
+            self.document.refuse(attribute.offset, f"A placeholder cannot stand in {name}.", "Write the value out.")
         else:
             self._plain(element, attribute, kind=kind)
 

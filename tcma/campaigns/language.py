@@ -125,10 +125,11 @@ def inspect(source: str, *, dialect: Dialect, loop_names: Iterable[str] = ()) ->
     return usage
 
 
-def loop_targets(source: str) -> list[str]:
-    """The names that the `for` in `source` gives to its items."""
-    tree = _parse(_HTML, source)
-    return [name for loop in tree.find_all(nodes.For) for name in _target_names(loop.target)]
+def loop_targets(source: str) -> tuple[list[str], int]:
+    """The names that the `for` in `source` gives to its items, and how many items there are."""
+    loop = next(_parse(_HTML, source).find_all(nodes.For))
+    items = loop.iter.items if isinstance(loop.iter, nodes.List | nodes.Tuple) else []
+    return _target_names(loop.target), len(items)
 
 
 def results(source: str) -> tuple[set[FieldName], set[str]]:
@@ -206,9 +207,7 @@ class _Checker:
         if node.recursive or node.test is not None or node.else_:
             raise Refusal("This for is too clever.", 'Write it like {% for step in ["One", "Two"] %}.')
         if not isinstance(node.iter, (nodes.List, nodes.Tuple)):
-            raise Refusal(
-                "A for runs only over a list written out.", 'Write {% for step in ["One", "Two"] %}.'
-            )
+            raise Refusal("A for runs only over a list written out.", 'Write {% for step in ["One", "Two"] %}.')
         items = node.iter.items
         rounds *= max(1, len(items))
         if len(items) > MAX_LOOP or rounds > MAX_LOOP:
@@ -272,9 +271,7 @@ class _Checker:
             elif operand.op in ("eq", "ne"):
                 self._expression(operand.expr)
             else:
-                raise Refusal(
-                    "Only ==, != and in [...] compare.", 'Write it like {% if slot.tone == "warm" %}.'
-                )
+                raise Refusal("Only ==, != and in [...] compare.", 'Write it like {% if slot.tone == "warm" %}.')
 
     def _name(self, name: str) -> None:
         if name in self.names and name != "loop":
@@ -341,11 +338,7 @@ def _check_truncate(node: nodes.Filter) -> None:
     number = length.value if isinstance(length, nodes.Const) else None
     if type(number) is not int or not 1 <= number <= 1000:
         raise Refusal("truncate needs a whole number from 1 to 1000.", "Write it like |truncate(40).")
-    if (
-        not isinstance(end, nodes.Const)
-        or not isinstance(end.value, str)
-        or len(node.args) + len(node.kwargs) > 2
-    ):
+    if not isinstance(end, nodes.Const) or not isinstance(end.value, str) or len(node.args) + len(node.kwargs) > 2:
         raise Refusal("truncate ends with a text.", 'Write it like |truncate(40, "…").')
 
 
@@ -364,9 +357,7 @@ def _refused(node: nodes.Node) -> Refusal:
         case nodes.Getattr():
             return Refusal("A placeholder has one dot only.", "Write it like {{ contact.city }}.")
         case nodes.Getitem():
-            return Refusal(
-                "Square brackets do not work here.", "Write it with a dot, like {{ slot.headline }}."
-            )
+            return Refusal("Square brackets do not work here.", "Write it with a dot, like {{ slot.headline }}.")
         case nodes.Test():
             return Refusal("Tests with is are not part of the language.", "Write {% if contact.city %}.")
         case nodes.Concat() | nodes.BinExpr() | nodes.UnaryExpr():

@@ -68,8 +68,7 @@ class CompiledEmail:
             "html": self.html,
             "text": self.text,
             "links": [
-                {"number": link.number, "label": link.label, "destination": link.destination}
-                for link in self.links
+                {"number": link.number, "label": link.label, "destination": link.destination} for link in self.links
             ],
             "slots": to_json(self.slots),
             "slots_used": list(self.slots_used),
@@ -99,9 +98,7 @@ class CompiledEmail:
         )
 
 
-def check(
-    source: str, *, slots: Sequence[SlotDef], subject: str | None = None, preheader: str = ""
-) -> list[Problem]:
+def check(source: str, *, slots: Sequence[SlotDef], subject: str | None = None, preheader: str = "") -> list[Problem]:
     """Everything wrong with a mail, errors first; an empty list means it compiles. Never raises.
 
     A slot that only the subject uses counts as used if the subject is given.
@@ -111,9 +108,7 @@ def check(
     return list(in_order(build_.problems))
 
 
-def compile_email(
-    source: str, *, slots: Sequence[SlotDef], subject: str, preheader: str = ""
-) -> CompiledEmail:
+def compile_email(source: str, *, slots: Sequence[SlotDef], subject: str, preheader: str = "") -> CompiledEmail:
     """The mail for MJML of an author's; raises MarkupError with every problem found.
 
     A preheader given here goes before the source's mj-preview.
@@ -144,9 +139,7 @@ def build(
 class _Build:
     """One way from source to mail. `problems` fills up on the way; any error ends in None."""
 
-    def __init__(
-        self, source: str, *, dialect: Dialect, slots: tuple[SlotDef, ...], is_campaign: bool = True
-    ) -> None:
+    def __init__(self, source: str, *, dialect: Dialect, slots: tuple[SlotDef, ...], is_campaign: bool = True) -> None:
         self.source = source
         self.dialect = dialect
         self.slots = slots
@@ -172,9 +165,7 @@ class _Build:
             return None
         tokens = Tokens(self.source + subject + preheader)
         emitter = Emitter(tokens, hrefs=self.hrefs, dialect=self.dialect)
-        emitted = emitter.emit(
-            document.root, title=self._html_line(subject), preheader=self._html_line(preheader)
-        )
+        emitted = emitter.emit(document.root, title=self._html_line(subject), preheader=self._html_line(preheader))
         try:
             compiled = to_html(emitted)
         except CannotCompile:
@@ -229,9 +220,7 @@ class _Build:
 
     # -- after the compiler ----------------------------------------------------------------------------
 
-    def _finish(
-        self, compiled: str, emitted: Emitted, tokens: Tokens, *, subject: str
-    ) -> CompiledEmail | None:
+    def _finish(self, compiled: str, emitted: Emitted, tokens: Tokens, *, subject: str) -> CompiledEmail | None:
         for what in lint(compiled, token_prefix=tokens.prefix):
             self.problems.append(Problem(0, 0, what, "Remove it."))
         if errors(self.problems):
@@ -271,9 +260,7 @@ class _Build:
             warnings=in_order(self.problems),
         )
 
-    def _number(
-        self, compiled: str, emitted: Emitted, tokens: Tokens
-    ) -> tuple[tuple[Link, ...], dict[int, str]]:
+    def _number(self, compiled: str, emitted: Emitted, tokens: Tokens) -> tuple[tuple[Link, ...], dict[int, str]]:
         """Links in the order in which a reader meets them, and what each one's token becomes."""
         by_token = {link.number: link for link in emitted.links}
         links: list[Link] = []
@@ -306,9 +293,7 @@ class _Build:
         assert document.root is not None
         body = next(child for child in document.root.elements() if child.name == "mj-body")
         head = emitted.mjml[: emitted.mjml.index("<mj-body")]
-        blamed = next(
-            (child for child in body.elements() if not _compiles(head, emitter.alone(body, child))), body
-        )
+        blamed = next((child for child in body.elements() if not _compiles(head, emitter.alone(body, child))), body)
         document.problems.clear()
         document.refuse(
             blamed.offset,

@@ -36,9 +36,7 @@ def text_template(body: str, *, tokens: Tokens, direct: Mapping[int, str]) -> st
         return ""
     _flatten(tree, tokens=tokens, direct=direct)
     laid_out = Inscriptis(tree, _CONFIG).get_text()
-    lines = [
-        line.strip() if not line.strip().startswith("* ") else line.rstrip() for line in laid_out.split("\n")
-    ]
+    lines = [line.strip() if not line.strip().startswith("* ") else line.rstrip() for line in laid_out.split("\n")]
     text = protect("\n".join(lines))
     text = _join_blocks(text, tokens=tokens)
     restored = tokens.restore(text, instead=dict(direct))

@@ -11,7 +11,7 @@ import re
 from difflib import get_close_matches
 from typing import Final
 
-from tcma.campaigns.language import MAX_EXPRESSION, close_match
+from tcma.campaigns.language import MAX_EXPRESSION, MAX_NESTING, close_match
 from tcma.campaigns.tree import Attribute, Document, Element, Part, Placeholder, Places, Statement, Text
 
 MAX_SOURCE: Final = 256 * 1024
@@ -60,8 +60,11 @@ def split_text(source: str, document: Document, *, base: int = 0) -> tuple[Part,
     parts: list[Part] = []
     while reader.at < len(source):
         found = reader.construct_or_text(until=None)
+        if isinstance(found, Statement):
+            reader.track_block(found)
         if found is not None:
             parts.append(found)
+    reader.close_blocks(None)
     return tuple(parts)
 
 
@@ -118,13 +121,11 @@ class _Reader:
             return
         if not self.open:
             if not isinstance(part, Text) or part.value.strip():
-                self.document.refuse(
-                    start, "There is text outside of <mjml>.", "Move it inside or remove it."
-                )
+                self.document.refuse(start, "There is text outside of <mjml>.", "Move it inside or remove it.")
                 raise _Stop
             return
         if isinstance(part, Statement):
-            self._track_block(part)
+            self.track_block(part)
         self.open[-1].children.append(part)
 
     def construct_or_text(self, *, until: str | None) -> Part | None:
@@ -157,9 +158,7 @@ class _Reader:
             return None
         if opening == "{{":
             if source.startswith("{{{", start):
-                self.document.refuse(
-                    start, f"{source[start : self.at + 1]} is another program's placeholder.", _OURS
-                )
+                self.document.refuse(start, f"{source[start : self.at + 1]} is another program's placeholder.", _OURS)
                 self.at += source.startswith("}", self.at)
                 return None
             return Placeholder(text, start)
@@ -183,7 +182,7 @@ class _Reader:
             at += 1
         return plain
 
-    def _track_block(self, statement: Statement) -> None:
+    def track_block(self, statement: Statement) -> None:
         """Blocks must open and close inside one element, or the mail would be torn when one is left out."""
         word, here = statement.word, self.open[-1] if self.open else None
         if word not in STATEMENTS:
@@ -192,6 +191,9 @@ class _Reader:
             return
         if word in ("if", "for"):
             self.blocks.append((statement, here))
+            if len(self.blocks) > MAX_NESTING:
+                mend = f"Nest at most {MAX_NESTING}."
+                self.document.refuse(statement.offset, "Blocks are nested too deeply.", mend)
             return
         opened = "for" if word == "endfor" else "if"
         if not self.blocks or self.blocks[-1][0].word != opened:
@@ -210,14 +212,15 @@ class _Reader:
         if word.startswith("end"):
             self.blocks.pop()
 
-    def _close_blocks(self, element: Element) -> None:
+    def close_blocks(self, element: Element | None) -> None:
+        """Refuse what was opened in an element (None: a line of text) and not closed there."""
         while self.blocks and self.blocks[-1][1] is element:
             statement = self.blocks.pop()[0]
             word = statement.word
+            where = f" inside <{element.name}>" if element is not None else ""
+            before = f" before </{element.name}>" if element is not None else ""
             self.document.refuse(
-                statement.offset,
-                f"{{% {word} %}} is not closed inside <{element.name}>.",
-                f"Write {{% end{word} %}} before </{element.name}>.",
+                statement.offset, f"{{% {word} %}} is not closed{where}.", f"Write {{% end{word} %}}{before}."
             )
 
     # -- what is not a tag -----------------------------------------------------------------------------
@@ -291,7 +294,7 @@ class _Reader:
             return
         while self.open:
             element = self.open.pop()
-            self._close_blocks(element)
+            self.close_blocks(element)
             if element.name == name:
                 return
             self._unclosed(element, before=name)
@@ -332,9 +335,7 @@ class _Reader:
             self.document.refuse(element.offset, "Something follows after </mjml>.", "Remove it.")
             raise _Stop
         if element.name != "mjml":
-            self.document.refuse(
-                element.offset, f"The mail starts with <{element.name}>.", "Start it with <mjml>."
-            )
+            self.document.refuse(element.offset, f"The mail starts with <{element.name}>.", "Start it with <mjml>.")
             raise _Stop
         self.document.root = element
 
@@ -351,9 +352,7 @@ class _Reader:
                 self.at += 1
                 return False
             if self.at >= len(source) or source.startswith("<", self.at):
-                self.document.refuse(
-                    element.offset, f"The tag <{element.name} is not complete.", "Write > at its end."
-                )
+                self.document.refuse(element.offset, f"The tag <{element.name} is not complete.", "Write > at its end.")
                 raise _Stop
             if source.startswith(("{{", "{%", "{#"), self.at):
                 self.document.refuse(

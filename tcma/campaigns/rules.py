@@ -40,9 +40,7 @@ HOLDS_HTML: Final = frozenset(
      "mj-social-element")
 )  # fmt: skip
 HOLDS_TEXT: Final = frozenset(("mj-title", "mj-preview"))
-EMPTY: Final = frozenset(
-    ("mj-image", "mj-divider", "mj-spacer", "mj-carousel-image", "mj-breakpoint", "mj-font")
-)
+EMPTY: Final = frozenset(("mj-image", "mj-divider", "mj-spacer", "mj-carousel-image", "mj-breakpoint", "mj-font"))
 TAKES_BLOCKS: Final = frozenset(
     ("mj-body", "mj-wrapper", "mj-section", "mj-group", "mj-column", "mj-hero", "mj-navbar", "mj-social")
 )
@@ -159,15 +157,11 @@ def html_attributes(name: str) -> frozenset[str]:
 _COLOUR: Final = re.compile(
     r"^(?:#[0-9a-f]{3,8}|[a-z]{3,24}|(?:rgb|hsl)a?\([0-9.,%/ degturn-]{3,60}\))$", re.IGNORECASE
 )
-_UNSAFE_WORD: Final = re.compile(
-    r"expression\s*\(|javascript:|vbscript:|behaviou?r\s*:|-moz-binding|@import", re.I
-)
+_UNSAFE_WORD: Final = re.compile(r"expression\s*\(|javascript:|vbscript:|behaviou?r\s*:|-moz-binding|@import", re.I)
 _CSS_URL: Final = re.compile(r"url\(\s*(['\"]?)\s*([^)'\"\s]*)", re.IGNORECASE)
 _CSS_ESCAPE: Final = re.compile(r"\\(?:([0-9A-Fa-f]{1,6})\s?|(.))", re.DOTALL)
 _CSS_COMMENT: Final = re.compile(r"/\*.*?(?:\*/|$)", re.DOTALL)
-_SIZE: Final = re.compile(
-    r"^(?:-?(?:[0-9]{1,5}(?:\.[0-9]{1,6})?|\.[0-9]{1,6})(?:px|%|r?em|pt)?|auto|normal|inherit)$"
-)
+_SIZE: Final = re.compile(r"^(?:-?(?:[0-9]{1,5}(?:\.[0-9]{1,6})?|\.[0-9]{1,6})(?:px|%|r?em|pt)?|auto|normal|inherit)$")
 
 
 def value_problem(name: str, value: str, *, kind: str = "string") -> str:
@@ -245,10 +239,10 @@ def special_problem(element: str, name: str, value: str) -> str | None:
 
 def _web_problem(value: str) -> str:
     try:
-        address = normal_address(value, schemes=WEB)
+        normal_address(value, schemes=WEB)
     except BadAddress as error:
         return str(error)
-    return "The address holds quotes or brackets." if re.search(r"['()<>\"]", address) else ""
+    return "The address holds quotes or brackets." if re.search(r"['()<>\"]", value) else ""
 
 
 def _unescape(found: re.Match[str]) -> str:

@@ -62,9 +62,7 @@ def campaign_dialect(slots: Iterable[SlotDef]) -> Dialect:
         },
         addresses=frozenset(links | {("brand", "website"), ("launch", "landing_url")}),
         images=frozenset({("brand", "logo_url"), *links}),
-        blocks=frozenset(
-            ("slot", slot.name) for slot in known if slot.kind in (SlotKind.RICH, SlotKind.PARAGRAPH)
-        ),
+        blocks=frozenset(("slot", slot.name) for slot in known if slot.kind in (SlotKind.RICH, SlotKind.PARAGRAPH)),
         rich=frozenset(("slot", slot.name) for slot in known if slot.kind is SlotKind.RICH),
         labels={("slot", slot.name): slot.default or slot.label for slot in known},
     )
