@@ -22,6 +22,7 @@ from wtforms import (
     StringField,
     TextAreaField,
 )
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, Optional
 from wtforms.widgets import CheckboxInput, ListWidget
 
@@ -34,11 +35,11 @@ _DAY = _l("Choose a day.")
 _MOST_USED = ("EUR", "USD", "GBP", "CHF", "JPY")
 CURRENCIES = [*_MOST_USED, *sorted(set(EXPONENTS) - set(_MOST_USED))]
 EVIDENCE = [
-    (ProofKind.STATEMENT.value, _l("The launch's statement (made by the service)")),
-    (ProofKind.INVOICE.value, _l("Invoice")),
-    (ProofKind.PAYMENT_RECEIPT.value, _l("Proof of payment")),
-    (ProofKind.PHOTO.value, _l("Photo or screenshot")),
-    (ProofKind.OTHER.value, _l("Other document")),
+    SelectChoice(ProofKind.STATEMENT.value, _l("The launch's statement (made by the service)")),
+    SelectChoice(ProofKind.INVOICE.value, _l("Invoice")),
+    SelectChoice(ProofKind.PAYMENT_RECEIPT.value, _l("Proof of payment")),
+    SelectChoice(ProofKind.PHOTO.value, _l("Photo or screenshot")),
+    SelectChoice(ProofKind.OTHER.value, _l("Other document")),
 ]
 
 
@@ -88,7 +89,7 @@ def _all_fields(form: Form) -> Iterator[Field]:
 
 class ProgrammeForm(FlaskForm):  # type: ignore[misc]
     name = StringField(_l("Name"), validators=[DataRequired(_l("Give the programme a name.")), Length(max=120)])
-    currency = SelectField(_l("Currency"), choices=[(one, one) for one in CURRENCIES])
+    currency = SelectField(_l("Currency"), choices=[SelectChoice(one, one) for one in CURRENCIES])
     share_percent = DecimalField(
         _l("Share of the cost"),
         validators=[InputRequired(_l("Enter a share from 1 to 100 percent.")), NumberRange(min=0, max=100)],
@@ -117,7 +118,7 @@ class ProgrammeForm(FlaskForm):  # type: ignore[misc]
 
 
 class ActivityTypeForm(FlaskForm):  # type: ignore[misc]
-    code = SelectField(_l("Kind of activity"), choices=[(one.code, one.name) for one in KINDS.values()])
+    code = SelectField(_l("Kind of activity"), choices=[SelectChoice(one.code, one.name) for one in KINDS.values()])
     cap = StringField(_l("Most for one activity"), description=_l("Leave it empty for no limit of its own."))
     required_evidence = SelectMultipleField(
         _l("Evidence that a claim needs"), choices=EVIDENCE, widget=ListWidget(prefix_label=False),

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from flask import abort, flash, g, redirect, render_template, request, url_for
 from flask_babel import gettext as _
+from wtforms.fields.choices import SelectChoice
 
 from tcma import clock, ids
 from tcma.access import Permission
@@ -123,7 +124,7 @@ def fund_new() -> Page:
     g.actor.require(Permission.FUND_MANAGE)
     choices = [one for one in queries.list_programmes(db.session, g.actor) if one.status is not ProgrammeStatus.CLOSED]
     form = FundForm(data={"programme_id": uuid_arg("programme")} if request.method == "GET" else None)
-    form.programme_id.choices = [(one.id, f"{one.name} ({one.currency})") for one in choices]
+    form.programme_id.choices = [SelectChoice(one.id, f"{one.name} ({one.currency})") for one in choices]
     if form.validate_on_submit():
         currency = next(one.currency for one in choices if one.id == form.programme_id.data)
         budget = read_money(form.budget, currency, locale=locale())
@@ -198,9 +199,9 @@ def _once(given: str | None) -> UUID | None:
         return None
 
 
-def _partner_choices() -> list[tuple[UUID, str]]:
+def _partner_choices() -> list[SelectChoice]:
     links = accounts_queries.list_partnerships(db.session, g.actor, status=PartnershipStatus.ACTIVE)
-    return [(one.partner_id, f"{one.partner.name} ({one.tier})") for one in links]
+    return [SelectChoice(one.partner_id, f"{one.partner.name} ({one.tier})") for one in links]
 
 
 def _fund_page(fund_id: UUID, *, allocate: AllocateForm | None = None, add_budget: BudgetForm | None = None) -> Page:

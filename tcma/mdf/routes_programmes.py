@@ -87,7 +87,7 @@ def _programme_page(
         form = ActivityTypeForm(formdata=None)
     page = render_template(
         "mdf/programme.html", programme=found, cap=_cap(found), form=form, refused=refused, kinds=KINDS, Money=Money,
-        funds=queries.list_funds(db.session, g.actor, programme_id=programme_id), evidence=dict(EVIDENCE),
+        funds=queries.list_funds(db.session, g.actor, programme_id=programme_id), evidence={one.value: one.label for one in EVIDENCE},
         vendor=queries.names_of(db.session, [found.vendor_id]).get(found.vendor_id, ""),
     )  # fmt: skip
     return page, 422 if refused or form.errors else 200

@@ -9,6 +9,7 @@ from uuid import UUID
 from flask import flash, g, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
+from wtforms.fields.choices import SelectChoice
 
 from tcma import audit
 from tcma.access import Permission
@@ -195,9 +196,9 @@ def _resize(form: RequestForm, deed: str) -> bool:
 
 
 def _give_choices(form: RequestForm, programme: Programme) -> None:
-    types = [(one.id, one.name) for one in programme.activity_types]
-    campaigns: list[tuple[Any, str]] = [("", _("None from the catalogue"))]
-    campaigns += queries.campaign_choices(db.session, programme.vendor_id)
+    types = [SelectChoice(one.id, one.name) for one in programme.activity_types]
+    offered = queries.campaign_choices(db.session, programme.vendor_id)
+    campaigns = [SelectChoice("", _("None from the catalogue")), *(SelectChoice(*one) for one in offered)]
     for entry in form.activities.entries:
         entry.form.activity_type_id.choices = types
         entry.form.campaign_version_id.choices = campaigns
@@ -217,7 +218,7 @@ def _request_page(request_id: UUID, *, refused: Invalid | None = None, form: Rea
     names = queries.names_of(session, [found.vendor_id, found.partner_id])
     link_form = LinkLaunchForm(formdata=None)
     if actor.is_partner:
-        link_form.launch_id.choices = queries.launch_choices(session, actor, found.vendor_id)
+        link_form.launch_id.choices = _launches(session, found.vendor_id)
     page = render_template(
         "mdf/request.html", found=found, names=names, standing=standing, refused=refused, link_form=link_form,
         checks=requests.rule_checks(session, actor, found) if open_to_rules else [], Money=Money,
@@ -225,6 +226,10 @@ def _request_page(request_id: UUID, *, refused: Invalid | None = None, form: Rea
         ledger_url=ledger_link(source=found.id), has=has,
     )  # fmt: skip
     return page, 422 if refused or (form and form.errors) else 200
+
+
+def _launches(session: Session, vendor_id: UUID) -> list[SelectChoice]:
+    return [SelectChoice(*one) for one in queries.launch_choices(session, g.actor, vendor_id)]
 
 
 _DEEDS = {
@@ -313,7 +318,7 @@ def request_link_launch(activity_id: UUID) -> Page:
     g.actor.require(Permission.REQUEST_RAISE)
     activity = queries.get_activity(db.session, g.actor, activity_id)
     form = LinkLaunchForm()
-    form.launch_id.choices = queries.launch_choices(db.session, g.actor, activity.vendor_id)
+    form.launch_id.choices = _launches(db.session, activity.vendor_id)
     if not form.validate_on_submit():
         refused = Invalid({"launch_id": _("Choose one of your launches from the list.")})
         return _request_page(activity.request_id, refused=refused)
