@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -394,8 +392,6 @@ def upgrade() -> None:
             f"CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON {table} "
             "FOR EACH ROW EXECUTE FUNCTION refuse_change()"
         )
-    # Where the database is the broker. The file never changes once released.
-    op.execute((Path(__file__).parents[1] / "broker.sql").read_text())
 
 
 def create_tables() -> None:
@@ -1394,6 +1390,7 @@ def create_tables() -> None:
     )
     op.create_index('ix_deliveries_claimable', 'deliveries', ['launch_id', 'due_at', 'id'], unique=False, postgresql_where=sa.text("status = 'pending'"))
     op.create_index('ix_deliveries_contact', 'deliveries', ['partner_id', 'contact_id', 'id'], unique=False)
+    op.create_index('ix_deliveries_id', 'deliveries', ['id'], unique=False)
     op.create_index('ix_deliveries_leased', 'deliveries', ['lease_until'], unique=False, postgresql_where=sa.text("status = 'sending'"))
     op.create_index('ix_deliveries_status', 'deliveries', ['launch_id', 'status', 'id'], unique=False)
     op.create_table('launch_totals',

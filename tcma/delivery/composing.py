@@ -36,10 +36,17 @@ def landing_url(url: str, launch: Launch, token: str) -> str:
     return f"{own}?t={token}" if url.split("?", 1)[0].split("#", 1)[0] == own else url
 
 
+def vendor_name(session: Session, launch: Launch) -> str:
+    """The vendor whose campaign it is, as mails name it."""
+    return launches.launch_values(session, launch)["vendor_name"]
+
+
 class Composer:
     """Fills one launch's email for one delivery after the other. Safe to use from several threads."""
 
-    def __init__(self, template: TouchTemplate, shape: MessageShape, *, brand: dict[str, str], vendor_name: str) -> None:
+    def __init__(
+        self, template: TouchTemplate, shape: MessageShape, *, brand: dict[str, str], vendor_name: str
+    ) -> None:
         self._template = template
         self._shape = shape
         self._numbers = tuple(template.destinations())

@@ -78,7 +78,9 @@ class _Lane:
     report: LaneReport = field(default_factory=LaneReport)
 
 
-def run_lane(partner_id: UUID, launch_id: UUID, *, seconds: float = 60, stop: Callable[[], bool] = lambda: False) -> LaneReport:
+def run_lane(
+    partner_id: UUID, launch_id: UUID, *, seconds: float = 60, stop: Callable[[], bool] = lambda: False
+) -> LaneReport:
     """Send chunks of one launch over one connection until none is left, `seconds` are over or `stop()` says so.
 
     Opens units of work of its own, for what is handed over must be committed around each chunk. `more` in the report
@@ -119,7 +121,9 @@ def _run_chunk(lane: _Lane, stop: Callable[[], bool]) -> bool:
     """Claim, send and record one chunk; False when there is nothing (more) to do now."""
     with unit_of_work(lane.actor) as session:
         claimed, lease_until = _claim(session, lane)
-        contacts = audience_queries.contact_values(session, lane.actor.organization_id, [one.contact_id for one in claimed])
+        contacts = audience_queries.contact_values(
+            session, lane.actor.organization_id, [one.contact_id for one in claimed]
+        )
     if not claimed:
         return False
     try:
@@ -142,9 +146,7 @@ def _claim(session: Session, lane: _Lane) -> tuple[list[Claimed], datetime]:
         return [], lease_until
     due = (
         select(Delivery.id)
-        .where(
-            Delivery.launch_id == lane.launch_id, Delivery.status == DeliveryStatus.PENDING, Delivery.due_at <= now
-        )
+        .where(Delivery.launch_id == lane.launch_id, Delivery.status == DeliveryStatus.PENDING, Delivery.due_at <= now)
         .order_by(Delivery.due_at, Delivery.id)
         .limit(CHUNK)
         .with_for_update(skip_locked=True)
@@ -181,7 +183,11 @@ def _suppress(session: Session, lane: _Lane, rows: list[Claimed], refused: dict[
 
 
 def _hand_over(
-    lane: _Lane, claimed: list[Claimed], contacts: dict[int, dict[str, Any]], lease_until: datetime, stop: Callable[[], bool]
+    lane: _Lane,
+    claimed: list[Claimed],
+    contacts: dict[int, dict[str, Any]],
+    lease_until: datetime,
+    stop: Callable[[], bool],
 ) -> bool:
     """Send one message after the other; record each second; give back what is left when paused or cut off."""
     results: list[tuple[Claimed, Reply]] = []
@@ -192,7 +198,9 @@ def _hand_over(
         reply = _send_one(lane, row, contacts.get(row.contact_id))
         results.append((row, reply))
         if not lane.connection.is_open and not _reopen(lane):
-            _record(lane, results, release=[one.id for one in claimed[place + 1 :]], due_at=clock.now() + PROVIDER_PAUSE)
+            _record(
+                lane, results, release=[one.id for one in claimed[place + 1 :]], due_at=clock.now() + PROVIDER_PAUSE
+            )
             return False
         if time.monotonic() - recorded_at >= RECORD_EVERY:
             going_on = _record(lane, results)
@@ -275,5 +283,3 @@ def finish_if_done(actor: Actor, launch_id: UUID) -> bool:
         session.flush()
         events.publish(session, actor, events.LaunchFinished(launch.vendor_id, launch.partner_id, launch.id))
     return True
-
-

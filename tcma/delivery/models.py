@@ -63,12 +63,12 @@ class Delivery(Base):
             ["partner_id", "launch_id", "launch_touch_id"],
             ["launch_touches.partner_id", "launch_touches.launch_id", "launch_touches.id"],
         ),
-        Index(
-            "ix_deliveries_claimable", "launch_id", "due_at", "id", postgresql_where=text("status = 'pending'")
-        ),
+        Index("ix_deliveries_claimable", "launch_id", "due_at", "id", postgresql_where=text("status = 'pending'")),
         Index("ix_deliveries_leased", "lease_until", postgresql_where=text("status = 'sending'")),
         Index("ix_deliveries_status", "launch_id", "status", "id"),
         Index("ix_deliveries_contact", "partner_id", "contact_id", "id"),
+        # Public tokens and bounces name a delivery by its id alone.
+        Index("ix_deliveries_id", "id"),
         {"postgresql_partition_by": "HASH (launch_id)"},
     )
     launch_id: Mapped[UUID] = mapped_column(primary_key=True)

@@ -17,3 +17,7 @@ def host_name() -> str:
     mark = kept_secret(journal_folder() / "host.id")[:8].decode()
     plain = "".join(char if char.isalnum() or char == "-" else "-" for char in socket.gethostname())[:24]
     return f"{plain.strip('-') or 'host'}-{mark}"
+
+
+def spool_folder() -> Path:
+    return settings().data_dir / "spool"

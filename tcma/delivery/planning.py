@@ -72,9 +72,7 @@ def _insert_deliveries(session: Session, launch: Launch, touch: LaunchTouch, *, 
         case((rows.c.refusal.is_(None), str(DeliveryStatus.PENDING)), else_=str(DeliveryStatus.SUPPRESSED)),
         rows.c.refusal, literal(0), literal(now), literal(now), case((rows.c.refusal.is_(None), None), else_=literal(now)),
     )  # fmt: skip
-    statement = (
-        pg_insert(Delivery).from_select(columns, source, include_defaults=False).on_conflict_do_nothing()
-    )
+    statement = pg_insert(Delivery).from_select(columns, source, include_defaults=False).on_conflict_do_nothing()
     session.execute(statement)
 
 
@@ -106,8 +104,7 @@ def _came_back(session: Session, launch_id: UUID) -> dict[str, int]:
         select(Event.kind, verdict, func.count(), func.count(Event.contact_id.distinct()))
         .outerjoin(
             Classification,
-            (Classification.event_id == Event.id)
-            & (Classification.version == queries.CLASSIFICATION_VERSION),
+            (Classification.event_id == Event.id) & (Classification.version == queries.CLASSIFICATION_VERSION),
         )
         .where(Event.launch_id == launch_id)
         .group_by(Event.kind, verdict)

@@ -68,37 +68,99 @@ def _campaign(session: Session, actor: Actor, launch: Launch) -> Verdict:
     campaign = launch.campaign
     title = "Campaign open"
     if campaign is None or campaign.status is not CampaignStatus.PUBLISHED:
-        return Verdict("campaign", "fail", title, "The vendor has taken this campaign back.", "Choose another campaign in the catalogue.", "/catalogue")
+        return Verdict(
+            "campaign",
+            "fail",
+            title,
+            "The vendor has taken this campaign back.",
+            "Choose another campaign in the catalogue.",
+            "/catalogue",
+        )
     today = clock.today(actor.timezone)
     if campaign.ends_on and campaign.ends_on < today:
-        return Verdict("campaign", "fail", title, f"This campaign ended on {campaign.ends_on}; today is {today}.", "Choose another campaign in the catalogue.", "/catalogue")
+        return Verdict(
+            "campaign",
+            "fail",
+            title,
+            f"This campaign ended on {campaign.ends_on}; today is {today}.",
+            "Choose another campaign in the catalogue.",
+            "/catalogue",
+        )
     partnership = account_queries.get_partnership(session, actor, launch.vendor_id)
     if partnership.status is not PartnershipStatus.ACTIVE:
-        return Verdict("campaign", "fail", title, f"Your partnership with {partnership.vendor.name} is {partnership.status}.", "Ask your channel manager there.")
+        return Verdict(
+            "campaign",
+            "fail",
+            title,
+            f"Your partnership with {partnership.vendor.name} is {partnership.status}.",
+            "Ask your channel manager there.",
+        )
     if campaign.current_version_id != launch.campaign_version_id:
-        return Verdict("campaign", "warn", title, "The vendor has published a newer version since you began.", "Take the newer version over; your texts stay where they fit.", f"/launches/{launch.id}#make")
+        return Verdict(
+            "campaign",
+            "warn",
+            title,
+            "The vendor has published a newer version since you began.",
+            "Take the newer version over; your texts stay where they fit.",
+            f"/launches/{launch.id}#make",
+        )
     return Verdict("campaign", "pass", title, "Published, and open today.")
 
 
 def _brand(brand: dict[str, str]) -> Verdict:
     gaps = asset_queries.brand_gaps(brand)
     if gaps:
-        return Verdict("brand", "fail", "Brand profile complete", f"Still missing: {', '.join(gaps)}.", "Fill it in on your brand page; it takes a minute.", "/brand")
-    return Verdict("brand", "pass", "Brand profile complete", "Logo, legal name, postal address and reply address are there.")
+        return Verdict(
+            "brand",
+            "fail",
+            "Brand profile complete",
+            f"Still missing: {', '.join(gaps)}.",
+            "Fill it in on your brand page; it takes a minute.",
+            "/brand",
+        )
+    return Verdict(
+        "brand", "pass", "Brand profile complete", "Logo, legal name, postal address and reply address are there."
+    )
 
 
 def _slots(launch: Launch, version: CampaignVersion) -> Verdict:
     wrong = slots.problems(slots.parse_slots(version.slots), launch.slots)
     if wrong:
-        return Verdict("slots", "fail", "Texts filled in", " ".join(wrong.values()), "Mend the marked texts.", f"/launches/{launch.id}#make")
-    return Verdict("slots", "pass", "Texts filled in", f"All {len(version.slots)} are within their limits." if version.slots else "This campaign has nothing to fill in.")
+        return Verdict(
+            "slots",
+            "fail",
+            "Texts filled in",
+            " ".join(wrong.values()),
+            "Mend the marked texts.",
+            f"/launches/{launch.id}#make",
+        )
+    return Verdict(
+        "slots",
+        "pass",
+        "Texts filled in",
+        f"All {len(version.slots)} are within their limits."
+        if version.slots
+        else "This campaign has nothing to fill in.",
+    )
 
 
 def _sender(brand: dict[str, str]) -> Verdict:
     sender = composing.sender_of(brand)
     if not sender["reply_to"]:
-        return Verdict("sender", "fail", "Sender", "Replies would reach nobody.", "Set a reply address on your brand page.", "/brand")
-    return Verdict("sender", "pass", "Sender", f"From “{sender['from_name']}” <{sender['from_address']}>, replies go to {sender['reply_to']}.")
+        return Verdict(
+            "sender",
+            "fail",
+            "Sender",
+            "Replies would reach nobody.",
+            "Set a reply address on your brand page.",
+            "/brand",
+        )
+    return Verdict(
+        "sender",
+        "pass",
+        "Sender",
+        f"From “{sender['from_name']}” <{sender['from_address']}>, replies go to {sender['reply_to']}.",
+    )
 
 
 def _audience(session: Session, launch: Launch) -> list[Verdict]:
@@ -109,7 +171,16 @@ def _audience(session: Session, launch: Launch) -> list[Verdict]:
     left_out = [f"{counts[key]} {words}" for key, words in REFUSALS.items() if counts.get(key)]
     because = f" Left out: {', '.join(left_out)}." if left_out else ""
     if not counts["sendable"]:
-        return [Verdict("audience", "fail", "Audience", f"Nobody is left to write to, of {counts['total']}.{because}", "Choose another list or import contacts.", href)]
+        return [
+            Verdict(
+                "audience",
+                "fail",
+                "Audience",
+                f"Nobody is left to write to, of {counts['total']}.{because}",
+                "Choose another list or import contacts.",
+                href,
+            )
+        ]
     return [
         Verdict(
             "audience", "warn" if left_out else "pass", "Audience",
@@ -126,23 +197,50 @@ def _mail(session: Session, launch: Launch, brand: dict[str, str]) -> list[Verdi
         rendered = template.render(
             contact=launches.SAMPLE_CONTACT,
             links=dict.fromkeys(template.destinations(), "https://check.example/r/x"),
-            service={"unsubscribe_url": "https://check.example/u/x", "privacy_url": "https://check.example/p/x", "reason": "", "pixel_url": ""},
+            service={
+                "unsubscribe_url": "https://check.example/u/x",
+                "privacy_url": "https://check.example/p/x",
+                "reason": "",
+                "pixel_url": "",
+            },
         )
     except Invalid as error:
-        return [Verdict("mail", "fail", "Mail can be made", error.message, "Mend this, then check again.", f"/launches/{launch.id}#make")]
+        return [
+            Verdict(
+                "mail",
+                "fail",
+                "Mail can be made",
+                error.message,
+                "Mend this, then check again.",
+                f"/launches/{launch.id}#make",
+            )
+        ]
     return [_links(template.destinations()), _footer(rendered, brand), _size(rendered)]
 
 
 def _links(destinations: dict[int, str]) -> Verdict:
     if not destinations:
-        return Verdict("links", "warn", "Links", "The mail has no link, so nobody can answer by a click.", "Ask the vendor for a campaign with a link.")
+        return Verdict(
+            "links",
+            "warn",
+            "Links",
+            "The mail has no link, so nobody can answer by a click.",
+            "Ask the vendor for a campaign with a link.",
+        )
     return Verdict("links", "pass", "Links", f"{len(destinations)} tracked links, all well formed.")
 
 
 def _footer(rendered: Rendered, brand: dict[str, str]) -> Verdict:
     address = brand.get("postal_address", "").splitlines()[0].strip(" ,") if brand.get("postal_address") else ""
     if not address or address not in rendered.text:
-        return Verdict("footer", "fail", "Legal footer", "The mail does not show your postal address.", "Fill in your postal address on the brand page.", "/brand")
+        return Verdict(
+            "footer",
+            "fail",
+            "Legal footer",
+            "The mail does not show your postal address.",
+            "Fill in your postal address on the brand page.",
+            "/brand",
+        )
     return Verdict("footer", "pass", "Legal footer", "Legal name, postal address and one-click unsubscribe are in it.")
 
 

@@ -58,9 +58,7 @@ def totals(session: Session, launch_id: UUID) -> Totals:
     """Counted from the partner's own delivery rows."""
     statement = select(Delivery.status, func.count()).where(Delivery.launch_id == launch_id).group_by(Delivery.status)
     counts = {row[0]: row[1] for row in session.execute(statement)}
-    return Totals(
-        planned=sum(counts.values()), **{str(status): counts.get(status, 0) for status in DeliveryStatus}
-    )
+    return Totals(planned=sum(counts.values()), **{str(status): counts.get(status, 0) for status in DeliveryStatus})
 
 
 def shown_totals(session: Session, actor: Actor, launch: Launch) -> Totals:
@@ -160,9 +158,7 @@ def events_of(session: Session, delivery_id: int) -> list[tuple[Event, EventClas
 
 def launch_touches(session: Session, launch_id: UUID) -> list[LaunchTouch]:
     return list(
-        session.scalars(
-            select(LaunchTouch).where(LaunchTouch.launch_id == launch_id).order_by(LaunchTouch.position)
-        )
+        session.scalars(select(LaunchTouch).where(LaunchTouch.launch_id == launch_id).order_by(LaunchTouch.position))
     )
 
 

@@ -83,7 +83,9 @@ def _settle_orphans() -> int:
         if (worker.startswith(here) and not (journal_folder() / f"{worker}.journal").exists())
         or lease_until < now - FOREIGN_PATIENCE
     }
-    return sum(settle_lane(partner_id, launch_id, worker, None) for partner_id, launch_id, worker in sorted(lanes, key=str))
+    return sum(
+        settle_lane(partner_id, launch_id, worker, None) for partner_id, launch_id, worker in sorted(lanes, key=str)
+    )
 
 
 def due_work(session: Session) -> dict[str, list[tuple[UUID, UUID]]]:

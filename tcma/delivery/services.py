@@ -147,7 +147,9 @@ def send_test(
     contact = dict(launches.SAMPLE_CONTACT)
     if contact_id is not None:
         contact = audience_queries.contact_values(session, launch.partner_id, [contact_id]).get(contact_id, contact)
-    test = TestMail(partner_id=launch.partner_id, launch_id=launch.id, address=clean, sent_by=actor.user_id, status="sent")
+    test = TestMail(
+        partner_id=launch.partner_id, launch_id=launch.id, address=clean, sent_by=actor.user_id, status="sent"
+    )
     composer = composing.Composer.of_launch(session, launch, stream="test")
     data = composer.test_message(clean, contact, message_id=f"t{ids.new_id().hex}")
     connection = SmtpConnection(SmtpTarget.parse(settings().mail_url))

@@ -41,9 +41,13 @@ def settle(session: Session, launch_id: UUID, worker: str, results: list[tuple[i
         session.connection().execute(_SETTLE, [_settled(launch_id, worker, *one, now=now) for one in results])
 
 
-def _settled(launch_id: UUID, worker: str, delivery_id: int, attempts: int, reply: Reply, *, now: datetime) -> dict[str, Any]:
+def _settled(
+    launch_id: UUID, worker: str, delivery_id: int, attempts: int, reply: Reply, *, now: datetime
+) -> dict[str, Any]:
     status, due, settled = DeliveryStatus(reply.kind) if reply.kind is not ReplyKind.DEFERRED else None, now, now
-    reason = None if status is DeliveryStatus.SENT else (reply.enhanced or (str(reply.code) if reply.code else "no_answer"))
+    reason = (
+        None if status is DeliveryStatus.SENT else (reply.enhanced or (str(reply.code) if reply.code else "no_answer"))
+    )
     tried = attempts + int(reply.spends_attempt)
     if status is None:
         if tried >= MAX_ATTEMPTS:
@@ -58,7 +62,9 @@ def _settled(launch_id: UUID, worker: str, delivery_id: int, attempts: int, repl
     }  # fmt: skip
 
 
-def put_back(session: Session, launch_id: UUID, worker: str, delivery_ids: list[int] | None, *, due_at: datetime | None = None) -> int:
+def put_back(
+    session: Session, launch_id: UUID, worker: str, delivery_ids: list[int] | None, *, due_at: datetime | None = None
+) -> int:
     """Make deliveries that `worker` holds and never attempted pending again (None: all of them); how many."""
     statement = update(Delivery).where(
         Delivery.launch_id == launch_id, Delivery.status == DeliveryStatus.SENDING, Delivery.worker == worker

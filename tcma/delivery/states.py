@@ -21,7 +21,13 @@ class DeliveryStatus(StrEnum):
 DELIVERY_MOVES = {
     DeliveryStatus.PENDING: frozenset({DeliveryStatus.SENDING, DeliveryStatus.SUPPRESSED, DeliveryStatus.SKIPPED}),
     DeliveryStatus.SENDING: frozenset(
-        {DeliveryStatus.SENT, DeliveryStatus.FAILED, DeliveryStatus.UNKNOWN, DeliveryStatus.PENDING, DeliveryStatus.SUPPRESSED}
+        {
+            DeliveryStatus.SENT,
+            DeliveryStatus.FAILED,
+            DeliveryStatus.UNKNOWN,
+            DeliveryStatus.PENDING,
+            DeliveryStatus.SUPPRESSED,
+        }
     ),
     DeliveryStatus.UNKNOWN: frozenset({DeliveryStatus.SENT, DeliveryStatus.FAILED, DeliveryStatus.PENDING}),
     DeliveryStatus.FAILED: frozenset({DeliveryStatus.PENDING}),

@@ -116,7 +116,9 @@ def test_refusals_are_rows_with_their_reason(sink: SmtpSink, cast: Cast) -> None
     assert totals_of(launch) == Totals(planned=3, pending=2, suppressed=1)
     run(launch)
     assert totals_of(launch) == Totals(planned=3, sent=2, suppressed=1)
-    assert [one.reason for one in deliveries_of(launch) if one.status is DeliveryStatus.SUPPRESSED] == ["suppressed_partner"]
+    assert [one.reason for one in deliveries_of(launch) if one.status is DeliveryStatus.SUPPRESSED] == [
+        "suppressed_partner"
+    ]
 
 
 def test_whoever_unsubscribes_between_planning_and_sending_gets_nothing(sink: SmtpSink, cast: Cast) -> None:

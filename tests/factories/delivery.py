@@ -81,7 +81,12 @@ def make_contacts(actor: Actor, count: int, *, name: str = "Customers", domain: 
 
 
 def make_draft(
-    cast: Cast, *, contacts: int = 3, actor: Actor | None = None, campaign: Campaign | None = None, name: str | None = None
+    cast: Cast,
+    *,
+    contacts: int = 3,
+    actor: Actor | None = None,
+    campaign: Campaign | None = None,
+    name: str | None = None,
 ) -> Launch:
     """A draft that passes every check: brand, texts and `contacts` people are there."""
     partner = actor or cast.partner_marketer
@@ -94,7 +99,9 @@ def make_draft(
     return launch
 
 
-def make_started(cast: Cast, *, contacts: int = 3, actor: Actor | None = None, campaign: Campaign | None = None) -> Launch:
+def make_started(
+    cast: Cast, *, contacts: int = 3, actor: Actor | None = None, campaign: Campaign | None = None
+) -> Launch:
     """A launch that is planned and sending; nothing has left yet."""
     partner = actor or cast.partner_marketer
     launch = make_draft(cast, contacts=contacts, actor=partner, campaign=campaign)

@@ -1,0 +1,289 @@
+"""What comes back: hits are spooled before they are answered, loaded exactly once, and judged in the same step."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from tcma import clock, events
+from tcma.access import Actor, Kind
+from tcma.assets import queries as asset_queries
+from tcma.audience import services as audience_services
+from tcma.audience.states import SuppressionReason
+from tcma.campaigns.models import Launch
+from tcma.config import settings
+from tcma.db import bind, elevated, unit_of_work
+from tcma.delivery import composing, planning, queries, tokens
+from tcma.delivery.classify import Hit, classify
+from tcma.delivery.models import Classification, Delivery, Event, LaunchTouch, LoadBatch, SpoolOffset
+from tcma.delivery.places import spool_folder
+from tcma.delivery.spool import Segment, Spool, loading, segments
+from tcma.delivery.states import EventClass, EventKind
+from tcma.delivery.tokens import Purpose
+from tcma.errors import NotFound
+
+ONE_CLICK = "one-click"
+_KINDS = {"c": EventKind.CLICK, "o": EventKind.OPEN}
+_spools: dict[Path, Spool] = {}
+_spools_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Who asked for a tracked address: as the request says it."""
+
+    address: str
+    agent: str
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """From whom a mail came, for the public pages; `known` is False for the link of a test mail."""
+
+    name: str
+    brand: dict[str, str]
+    vendor_name: str
+    known: bool
+
+
+def spool() -> Spool:
+    """This process's end of the spool."""
+    folder = spool_folder()
+    with _spools_lock:
+        return _spools.setdefault(folder, Spool(folder))
+
+
+def read(token: str, purpose: Purpose) -> tokens.TokenData:
+    """What a genuine token says. Raises NotFound for one that is forged, cut short or for something else."""
+    data = tokens.read_token(token, purpose=purpose, keys=settings().derived_keys("tracking"))
+    if data is None:
+        raise NotFound("This link is not complete, or it was changed. Open it from the mail again.")
+    return data
+
+
+def follow(session: Session, token: str, visit: Visit) -> str:
+    """Where a tracked link leads. The hit is on disk when this returns. Raises NotFound, SpoolError."""
+    data = read(token, Purpose.CLICK)
+    with elevated(session, "a public link names its delivery"):
+        row = session.execute(
+            select(Delivery.id, LaunchTouch.links, Launch)
+            .join(LaunchTouch, LaunchTouch.id == Delivery.launch_touch_id)
+            .join(Launch, Launch.id == Delivery.launch_id)
+            .where(Delivery.id == data.delivery_id)
+        ).first()
+    destination = next((one["url"] for one in row[1] if one["number"] == data.link_number), None) if row else None
+    if row is None or destination is None:
+        raise NotFound("This link leads nowhere any more.")
+    _keep("c", data, visit)
+    landing = tokens.landing_token(data.delivery_id, key=settings().derived_keys("tracking")[0])
+    return composing.landing_url(destination, row[2], landing)
+
+
+def opened(token: str, visit: Visit) -> None:
+    """Keep that the pixel of a mail was fetched. Raises NotFound, SpoolError."""
+    _keep("o", read(token, Purpose.OPEN), visit)
+
+
+def _keep(kind: str, data: tokens.TokenData, visit: Visit) -> None:
+    spool().append(
+        {
+            "k": kind, "d": data.delivery_id, "l": data.link_number, "t": clock.now().isoformat(), "a": visit.address,
+            "u": visit.agent[:300], "m": visit.method, "i": secrets.token_hex(10),
+        }
+    )  # fmt: skip
+
+
+def sender_of(session: Session, token: str) -> Sender:
+    """Who sent the mail that an unsubscribe link came in. Changes nothing. Raises NotFound."""
+    data = read(token, Purpose.UNSUBSCRIBE)
+    if data.delivery_id == 0:
+        return Sender("", {}, "", known=False)
+    _, launch = _delivery_of(session, data)
+    with elevated(session, "the page of an unsubscribe link says who wrote"):
+        brand = dict(launch.brand or asset_queries.brand_values(session, launch.partner_id))
+        vendor_name = composing.vendor_name(session, launch)
+    return Sender(brand.get("legal_name") or brand.get("name") or "", brand, vendor_name, known=True)
+
+
+def unsubscribe(session: Session, token: str, visit: Visit, *, source: str = ONE_CLICK) -> None:
+    """Never write to the reader of this mail again, at this partner (RFC 8058). A repeat changes nothing."""
+    data = read(token, Purpose.UNSUBSCRIBE)
+    if data.delivery_id == 0:
+        return
+    delivery, launch = _delivery_of(session, data)
+    actor = Actor.system(launch.partner_id, Kind.PARTNER)
+    bind(session, actor)
+    audience_services.suppress(
+        session, actor, partner_id=launch.partner_id, email_key=delivery.email_key,
+        reason=SuppressionReason.UNSUBSCRIBED, source=source,
+    )  # fmt: skip
+    record(session, delivery, EventKind.UNSUBSCRIBE, visit, source="unsubscribe", source_key=str(delivery.id))
+    session.flush()
+    planning.count_totals(session, launch)
+
+
+def record(
+    session: Session, delivery: Delivery, kind: EventKind, visit: Visit, *, source: str, source_key: str
+) -> None:
+    """Store one event that came with its own transaction; the same (source, source_key) is one event."""
+    batch = LoadBatch(rows=1)
+    session.add(batch)
+    session.flush()
+    made = session.scalar(
+        insert(Event)
+        .values(
+            partner_id=delivery.partner_id, launch_id=delivery.launch_id, delivery_id=delivery.id,
+            contact_id=delivery.contact_id, kind=kind, at=clock.now(), address=visit.address, agent=visit.agent[:300],
+            method=visit.method, detail={}, source=source, source_key=source_key, batch_id=batch.id,
+        )
+        .on_conflict_do_nothing(index_elements=["source", "source_key"])
+        .returning(Event.id)
+    )  # fmt: skip
+    if made is not None:
+        judge(session, delivery.launch_id, [delivery.id])
+
+
+def _delivery_of(session: Session, data: tokens.TokenData) -> tuple[Delivery, Launch]:
+    with elevated(session, "a public link names its delivery"):
+        delivery = queries.find_delivery(session, data.delivery_id)
+        launch = session.get(Launch, delivery.launch_id) if delivery else None
+    if delivery is None or launch is None:
+        raise NotFound("This link leads nowhere any more.")
+    return delivery, launch
+
+
+# -- loading -------------------------------------------------------------------------------------------
+
+
+def load_hits() -> int:
+    """Load all spooled hits of this machine, once each; how many. Another loader at work means 0.
+
+    Opens units of work of its own: one for each piece of a segment, with the offset in the same transaction.
+    """
+    done = 0
+    touched: set[tuple[UUID, UUID]] = set()
+    with loading(spool_folder()) as mine:
+        if mine:
+            for segment in segments(spool_folder()):
+                done += _load_segment(segment, touched)
+    for partner_id, launch_id in sorted(touched):
+        actor = Actor.system(partner_id, Kind.PARTNER)
+        with unit_of_work(actor) as session:
+            launch = session.get(Launch, launch_id)
+            if launch is not None:
+                planning.count_totals(session, launch)
+    return done
+
+
+def _load_segment(segment: Segment, touched: set[tuple[UUID, UUID]]) -> int:
+    done = 0
+    while True:
+        with unit_of_work(None) as session:
+            offset = session.get(SpoolOffset, segment.name, with_for_update=True)
+            if offset is None:
+                offset = SpoolOffset(segment=segment.name, offset=0)
+                session.add(offset)
+            batch = segment.read(offset.offset)
+            at_end = batch.next_offset == offset.offset
+            if batch.records:
+                touched |= _load(session, batch.records)
+                done += len(batch.records)
+            offset.offset, offset.updated_at = batch.next_offset, clock.now()
+        if at_end:
+            segment.remove_if_done(batch.next_offset)
+            return done
+
+
+def _load(session: Session, records: list[dict[str, Any]]) -> set[tuple[UUID, UUID]]:
+    """Store and judge one piece of a segment, and tell later rooms of people's clicks; (partner, launch) touched."""
+    made = LoadBatch(rows=len(records))
+    session.add(made)
+    session.flush()
+    wanted = {record["d"] for record in records}
+    with elevated(session, "the spool holds hits of every tenant"):
+        known = {one.id: one for one in session.scalars(select(Delivery).where(Delivery.id.in_(wanted)))}
+        rows = [_row(one, known[one["d"]], made.id) for one in records if one["d"] in known and one["k"] in _KINDS]
+        if not rows:
+            return set()
+        statement = insert(Event).on_conflict_do_nothing(index_elements=["source", "source_key"]).returning(Event.id)
+        new = set(session.scalars(statement, rows))
+        launches: dict[UUID, list[int]] = {}
+        for one in known.values():
+            launches.setdefault(one.launch_id, []).append(one.id)
+        people: list[Event] = []
+        for launch_id, delivery_ids in launches.items():
+            people += [one for one in judge(session, launch_id, delivery_ids) if one.id in new]
+    _tell(session, people)
+    return {(one.partner_id, one.launch_id) for one in known.values()}
+
+
+def _row(record: dict[str, Any], delivery: Delivery, batch_id: int) -> dict[str, Any]:
+    return {
+        "partner_id": delivery.partner_id, "launch_id": delivery.launch_id, "delivery_id": delivery.id,
+        "contact_id": delivery.contact_id, "kind": _KINDS[record["k"]], "at": datetime.fromisoformat(record["t"]),
+        "link_number": record["l"] or None, "address": record["a"], "agent": record["u"], "method": record["m"],
+        "detail": {}, "source": "spool", "source_key": record["i"], "batch_id": batch_id,
+    }  # fmt: skip
+
+
+def _tell(session: Session, people: Iterable[Event]) -> None:
+    for one in people:
+        if one.delivery_id is not None and one.contact_id is not None:
+            actor = Actor.system(one.partner_id, Kind.PARTNER)
+            bind(session, actor)
+            events.publish(
+                session, actor, events.ContactClicked(one.partner_id, one.launch_id, one.delivery_id, one.contact_id)
+            )
+    session.flush()
+    bind(session, None)
+
+
+def judge(session: Session, launch_id: UUID, delivery_ids: list[int] | None) -> list[Event]:
+    """Judge all events of these deliveries (None: of the whole launch) anew; the clicks that people made."""
+    statement = (
+        select(Event, Delivery.settled_at)
+        .outerjoin(Delivery, (Delivery.id == Event.delivery_id) & (Delivery.launch_id == launch_id))
+        .where(Event.launch_id == launch_id)
+    )
+    if delivery_ids is not None:
+        statement = statement.where(Event.delivery_id.in_(delivery_ids))
+    mails: dict[int, list[Hit]] = {}
+    found: dict[int, Event] = {}
+    for one, sent_at in session.execute(statement):
+        found[one.id] = one
+        # An event without a delivery stands alone; its own id, negative, is nobody's delivery.
+        hit = Hit(one.id, EventKind(one.kind), one.at, sent_at, one.agent, one.method, one.link_number)
+        mails.setdefault(one.delivery_id or -one.id, []).append(hit)
+    rows = []
+    people = []
+    for hits in mails.values():
+        for event_id, verdict in classify(hits).items():
+            event = found[event_id]
+            rows.append(
+                {"event_id": event_id, "version": queries.CLASSIFICATION_VERSION, "partner_id": event.partner_id,
+                 "launch_id": launch_id, "verdict": verdict.verdict, "score": verdict.score, "reasons": verdict.reasons}
+            )  # fmt: skip
+            if event.kind is EventKind.CLICK and verdict.verdict is EventClass.HUMAN:
+                people.append(event)
+    for start in range(0, len(rows), 1000):
+        write = insert(Classification).values(rows[start : start + 1000])
+        changed = {name: write.excluded[name] for name in ("verdict", "score", "reasons")}
+        session.execute(write.on_conflict_do_update(index_elements=["event_id", "version"], set_=changed))
+    return people
+
+
+def reclassify(session: Session, actor: Actor, launch: Launch) -> None:
+    """Judge every event of a launch by the present rules, as after a new version of them."""
+    judge(session, launch.id, None)
+    planning.count_totals(session, launch)
