@@ -66,6 +66,12 @@ class Tokens:
         """Whether a token stands for a block's tag."""
         return self._meanings[number].startswith("{%")
 
+    def block_word(self, comment: str) -> str:
+        """The first word of the block that a comment's text stands for, or ""."""
+        found = re.fullmatch(rf"{self.prefix}([0-9]+)z", comment)
+        word = re.match(r"\{%[-+]?\s*([a-z]+)", self._meanings[int(found[1])]) if found else None
+        return word[1] if word else ""
+
 
 @dataclass
 class LinkToken:
@@ -201,7 +207,8 @@ class Emitter:
                 inner.append(f"<!--{self.tokens.add(child.source)}-->")
             elif element.name in rules.HOLDS_HTML:
                 inner.append(self._inline(child))
-        return f"<{element.name}{self._attributes(element)}>{''.join(inner)}</{element.name}>"
+        content = _with_body(element, "".join(inner))
+        return f"<{element.name}{self._attributes(element)}>{content}</{element.name}>"
 
     def _html(self, element: Element) -> str:
         start = f"<{element.name}{self._attributes(element)}>"
@@ -215,7 +222,7 @@ class Emitter:
                 inner.append(f"<!--{self.tokens.add(child.source)}-->")
             else:
                 inner.append(self._inline(child))
-        return f"{start}{''.join(inner)}</{element.name}>"
+        return f"{start}{_with_body(element, ''.join(inner))}</{element.name}>"
 
     def _inline(self, part: Text | Placeholder) -> str:
         if isinstance(part, Text):
@@ -323,6 +330,15 @@ def html_template(parts: Iterable[Part | Element]) -> str:
 
 def _last(elements: list[Element]) -> str:
     return html_template(elements[-1].children) if elements else ""
+
+
+def _with_body(element: Element, content: str) -> str:
+    """The rows of a table inside a tbody. Where the author wrote none, HTML implies one before the first row,
+    which would then begin inside a block and end outside of it."""
+    is_table = element.name in ("mj-table", "table")
+    if is_table and not any(child.name in ("tbody", "thead", "tfoot") for child in element.elements()):
+        return f"<tbody>{content}</tbody>"
+    return content
 
 
 def _once(value: str) -> str:

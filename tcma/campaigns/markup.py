@@ -16,7 +16,7 @@ from tcma.campaigns.links import Href, protect
 from tcma.campaigns.plaintext import text_template
 from tcma.campaigns.problems import MarkupError, Problem, Severity, errors, in_order
 from tcma.campaigns.reader import read, split_text
-from tcma.campaigns.shell import FOOTER_TEXT, body_of, dressed, lint, with_meta
+from tcma.campaigns.shell import FOOTER_TEXT, body_of, dressed, lint, tears, with_meta
 from tcma.campaigns.slots import SlotDef, parse_slots, to_json
 from tcma.campaigns.tree import Document, Element, Places, Text
 from tcma.campaigns.vocabulary import Dialect, campaign_dialect, sending_dialect
@@ -223,6 +223,9 @@ class _Build:
     def _finish(self, compiled: str, emitted: Emitted, tokens: Tokens, *, subject: str) -> CompiledEmail | None:
         for what in lint(compiled, token_prefix=tokens.prefix):
             self.problems.append(Problem(0, 0, what, "Remove it."))
+        if tears(compiled, is_block=tokens.block_word):
+            what = "A block holds tags that may not stand where it is, such as a <div> inside a <p>."
+            self.problems.append(Problem(0, 0, what, "Put whole paragraphs, rows or components into each block."))
         if errors(self.problems):
             return None
         links, tracked = self._number(compiled, emitted, tokens)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from html.parser import HTMLParser
 from typing import Final
 
 from tcma.campaigns.compiler import raw_html
+from tcma.campaigns.reader import VOID
 
 _FONT: Final = "-apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif"
 _FOOTER: Final = """\
@@ -117,6 +119,53 @@ def lint(compiled: str, *, token_prefix: str) -> list[str]:
         inner.close()
         found.problems += inner.problems
     return list(dict.fromkeys(found.problems))
+
+
+def tears(compiled: str, *, is_block: Callable[[str], str]) -> bool:
+    """Whether a block opens in one element and closes in another.
+
+    The gate has looked at the source; but reading HTML again moves what stands where HTML does not allow it, such as
+    a div inside a p. `is_block` gives the first word of the block that a comment stands for, or "".
+    """
+    found = _Tears(is_block)
+    found.feed(compiled)
+    found.close()
+    return found.torn or bool(found.blocks)
+
+
+class _Tears(HTMLParser):
+    def __init__(self, is_block: Callable[[str], str]) -> None:
+        super().__init__(convert_charrefs=True)
+        self.is_block = is_block
+        self.open: list[int] = []
+        self.blocks: list[tuple[int, ...]] = []
+        self.names: list[str] = []
+        self.count = 0
+        self.torn = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.count += 1
+            self.open.append(self.count)
+            self.names.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """A tag that closes itself changes nothing."""
+
+    def handle_endtag(self, tag: str) -> None:
+        while tag in self.names:
+            self.open.pop()
+            if self.names.pop() == tag:
+                return
+
+    def handle_comment(self, data: str) -> None:
+        word = self.is_block(data)
+        if word in ("if", "for"):
+            self.blocks.append(tuple(self.open))
+        elif word:
+            self.torn |= not self.blocks or self.blocks[-1] != tuple(self.open)
+            if word.startswith("end") and self.blocks:
+                self.blocks.pop()
 
 
 class _Lint(HTMLParser):
