@@ -29,6 +29,7 @@ from tcma.error_pages import add_error_pages
 from tcma.logs import configure_logs
 from tcma.navigation import add_navigation
 from tcma.postgres import database_urls
+from tcma.service_api import blp as service_api
 from tcma.worker import make_celery, new_celery
 
 log = structlog.get_logger(__name__)
@@ -139,6 +140,8 @@ def _add_rooms(app: Flask) -> None:
                     api.register_blueprint(blueprint, url_prefix=f"/api/v1{blueprint.url_prefix or ''}")
                 else:
                     app.register_blueprint(blueprint)
+    csrf.exempt(service_api)
+    api.register_blueprint(service_api, url_prefix="/api/v1")
     app.register_blueprint(_service_blueprint())
     for endpoint in CSRF_FREE_ENDPOINTS & app.view_functions.keys():
         csrf.exempt(app.view_functions[endpoint])
