@@ -129,6 +129,7 @@ def get_invitation(session: Session, actor: Actor, invitation_id: UUID) -> Invit
         select(Invitation)
         .where(Invitation.id == invitation_id, Invitation.organization_id == actor.organization_id)
         .with_for_update()
+        .execution_options(populate_existing=True)
     )
     if found is None:
         raise NotFound()
@@ -220,7 +221,9 @@ def find_by_token(session: Session, token: str, *, lock: bool = False) -> tuple[
     """The invitation that `token` opens, with who invites. Raises LinkClosed with the reason."""
     statement = select(Invitation).where(Invitation.token_hash == tokens.digest(token))
     with elevated(session, "an invitation's token names its tenant"):
-        invitation = session.scalar(statement.with_for_update() if lock else statement)
+        invitation = session.scalar(
+            statement.with_for_update().execution_options(populate_existing=True) if lock else statement
+        )
         if invitation is None:
             raise LinkClosed("unknown")
         inviter = session.get_one(Organization, invitation.organization_id)
@@ -366,6 +369,7 @@ def _partnership(
         select(Partnership)
         .where(Partnership.vendor_id == vendor.id, Partnership.partner_id == partner.id)
         .with_for_update()
+        .execution_options(populate_existing=True)
     )
     if known is None:
         return services.start_partnership(

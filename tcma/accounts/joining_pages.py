@@ -53,8 +53,7 @@ def join(token: str) -> Page:
     try:
         invitation, inviter = invitations.find_by_token(db.session, token)
     except invitations.LinkClosed as closed:
-        page = render_template("accounts/link_closed.html", closed=closed, signed_in=signed_in())
-        return _private(page, 410 if closed.invitation else 404)
+        return _closed(closed)
     user: User | None = current_user._get_current_object() if signed_in() else None
     if user is not None and user.email != invitation.email:
         return _private(
@@ -74,13 +73,22 @@ def join(token: str) -> Page:
     if form.validate_on_submit():
         try:
             return _joined(token, invitation, user, form)
+        except invitations.LinkClosed as closed:
+            return _closed(closed)
         except Invalid as error:
             show_errors(form, error)
+            # The rollback let go of both rows, and without the token nobody here may read them.
+            invitation, inviter = invitations.find_by_token(db.session, token)
     page = render_template(
         "accounts/join.html", form=form, invitation=invitation, inviter=inviter, user=user,
         is_member=invitation.kind is InvitationKind.MEMBER, NEW=NEW,
     )  # fmt: skip
     return _private(page, 422 if form.errors else 200)
+
+
+def _closed(closed: invitations.LinkClosed) -> Page:
+    page = render_template("accounts/link_closed.html", closed=closed, signed_in=signed_in())
+    return _private(page, 404 if closed.why == "unknown" else 410)
 
 
 def _private(page: str, status: int) -> Page:

@@ -74,6 +74,7 @@ def close_organization(session: Session, actor: Actor, organization_id: UUID) ->
             .where((Partnership.vendor_id == organization_id) | (Partnership.partner_id == organization_id))
             .order_by(Partnership.id)
             .with_for_update()
+            .execution_options(populate_existing=True)
         )
         for partnership in ended:
             if partnership.status in (PartnershipStatus.APPLYING,):

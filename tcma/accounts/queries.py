@@ -99,7 +99,8 @@ def get_partnership(session: Session, actor: Actor, other_id: UUID, *, lock: boo
         .where(mine == actor.organization_id, other == other_id)
     )
     if lock:
-        statement = statement.with_for_update(of=Partnership)
+        # What was read before the lock may have changed: the locked row is read anew.
+        statement = statement.with_for_update(of=Partnership).execution_options(populate_existing=True)
     found = session.scalar(statement)
     if found is None:
         raise NotFound()

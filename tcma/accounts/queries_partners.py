@@ -113,7 +113,7 @@ def count_by_status(session: Session, actor: Actor) -> dict[PartnershipStatus, i
         .where(Partnership.vendor_id == actor.organization_id)
         .group_by(Partnership.status)
     )
-    return {status: count for status, count in session.execute(statement).tuples()}  # noqa: C416
+    return {row[0]: row[1] for row in session.execute(statement)}
 
 
 def tiers_in_use(session: Session, actor: Actor) -> list[str]:
