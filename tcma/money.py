@@ -39,9 +39,7 @@ EXPONENTS: Mapping[str, int] = {
 MOST_MINOR = 2**63 - 1  # a row keeps minor units as bigint
 MOST_TYPED = 10**15  # so that thousands of typed amounts still add up to a bigint
 
-_INVISIBLE = dict.fromkeys(
-    [0x200B, 0x200E, 0x200F, 0x061C, 0xFEFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
-)
+_INVISIBLE = dict.fromkeys([0x200B, 0x200E, 0x200F, 0x061C, 0xFEFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 _PLAIN = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?")
 
 
@@ -52,9 +50,7 @@ class CurrencyMismatch(DomainError):
     title = "Different currencies"
 
     def __init__(self, one: str, other: str) -> None:
-        super().__init__(
-            f"{one} and {other} cannot be added or compared. Convert one at an agreed rate first."
-        )
+        super().__init__(f"{one} and {other} cannot be added or compared. Convert one at an agreed rate first.")
 
 
 def exponent(currency: str) -> int:
@@ -63,9 +59,7 @@ def exponent(currency: str) -> int:
         return EXPONENTS[currency]
     except (KeyError, TypeError):
         shown = str(currency)[:20]
-        raise Invalid(
-            {"currency": f"“{shown}” is not a currency code. Use three letters, such as EUR."}
-        ) from None
+        raise Invalid({"currency": f"“{shown}” is not a currency code. Use three letters, such as EUR."}) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,9 +30,7 @@ def test_a_formula_behind_a_foreign_separator_is_neutralised() -> None:
     assert safe_text("a\n=HYPERLINK(0)") == "a\n'=HYPERLINK(0)"
 
 
-@pytest.mark.parametrize(
-    "text", ["Müller & Söhne", "a-b", "x@example.com", "1=1", "O'Neil", "", "two\r\nlines"]
-)
+@pytest.mark.parametrize("text", ["Müller & Söhne", "a-b", "x@example.com", "1=1", "O'Neil", "", "two\r\nlines"])
 def test_ordinary_text_is_unchanged(text: str) -> None:
     assert safe_text(text) == text
 

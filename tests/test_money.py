@@ -107,9 +107,7 @@ def test_amounts_are_read_as_people_write_them(text: str, currency: str, locale:
         ("=1+1", "EUR", "en", "not an amount"),
     ],
 )
-def test_what_is_no_amount_is_refused_with_how_to_write_it(
-    text: str, currency: str, locale: str, says: str
-) -> None:
+def test_what_is_no_amount_is_refused_with_how_to_write_it(text: str, currency: str, locale: str, says: str) -> None:
     with pytest.raises(Invalid) as refusal:
         Money.parse(text, currency, locale=locale)
     assert says in refusal.value.fields["amount"]
@@ -166,10 +164,7 @@ def test_json_and_decimal_round_trip(money: Money) -> None:
     "value",
     [
         *(None, 5, "5", [], {}, {"amount": "5"}, {"amount": "5", "currency": "eur"}),
-        *(
-            {"amount": amount, "currency": "EUR"}
-            for amount in (True, "1e5", "1,5", "1.005", "9" * 40, "٥", [])
-        ),
+        *({"amount": amount, "currency": "EUR"} for amount in (True, "1e5", "1,5", "1.005", "9" * 40, "٥", [])),
         {"amount": "5", "currency": ["EUR"]},
     ],
 )

@@ -63,9 +63,7 @@ _PLAIN = re.compile(
 )
 _WRAPPED = re.compile(r"[^<>@]*<([^<>]+)>")
 _SEVERAL = re.compile(r"@[^@]*[,;\s/|]+[^@]*@")
-_INVISIBLE = dict.fromkeys(
-    [0xAD, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A)]
-)
+_INVISIBLE = dict.fromkeys([0xAD, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A)])
 
 _PERSONAL_DOMAINS_TEXT = """
 aol.com bluewin.ch comcast.net email.com foxmail.com free.fr freenet.de gmail.com gmx.at gmx.ch gmx.com
@@ -147,9 +145,7 @@ def _judged(local: str, domain: str, display: str, facts: _Domain) -> Normalised
     suggestion = None
     if facts.suggestion:
         suggestion = f"{local}@{facts.suggestion}"
-        warnings = (
-            Reason("maybe_mistyped", f"Did you mean {suggestion}? If so, correct it before you launch."),
-        )
+        warnings = (Reason("maybe_mistyped", f"Did you mean {suggestion}? If so, correct it before you launch."),)
     if local.partition("+")[0].lower() in _ROLES:
         message = f"{display} looks like a shared mailbox. Write to a person where you can."
         warnings = (*warnings, Reason("role_address", message))
@@ -159,9 +155,7 @@ def _judged(local: str, domain: str, display: str, facts: _Domain) -> Normalised
 def _carefully(text: str) -> NormalisedAddress:
     """The slow path: unwrap, refuse with the reason that fits best, else let email-validator decide."""
     if len(text) > 1000:
-        raise AddressRefused(
-            Reason("too_long", f"The address is longer than {LONGEST} characters. Shorten it.")
-        )
+        raise AddressRefused(Reason("too_long", f"The address is longer than {LONGEST} characters. Shorten it."))
     bare = text.translate(_INVISIBLE).strip()
     if len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "'\"":
         bare = bare[1:-1].strip()
@@ -181,14 +175,10 @@ def _carefully(text: str) -> NormalisedAddress:
         bare = bare[7:].partition("?")[0].strip()
     bare = bare.rstrip(".,;")
     if len(bare) > LONGEST:
-        raise AddressRefused(
-            Reason("too_long", f"The address is longer than {LONGEST} characters. Shorten it.")
-        )
+        raise AddressRefused(Reason("too_long", f"The address is longer than {LONGEST} characters. Shorten it."))
     local, at, _domain_part = bare.rpartition("@")
     if not at:
-        raise AddressRefused(
-            Reason("no_at_sign", f"“{bare[:80]}” has no @-sign. Write it like name@example.com.")
-        )
+        raise AddressRefused(Reason("no_at_sign", f"“{bare[:80]}” has no @-sign. Write it like name@example.com."))
     if not local.isascii():
         letters = "".join(sorted({char for char in local if not char.isascii()}))[:10]
         raise AddressRefused(
@@ -205,14 +195,10 @@ def _validated(address: str) -> NormalisedAddress:
     try:
         found = validate_email(address, check_deliverability=False, allow_smtputf8=False, strict=True)
     except EmailNotValidError as error:
-        raise AddressRefused(
-            Reason("not_an_address", f"“{address[:80]}” is not an address: {error}")
-        ) from None
+        raise AddressRefused(Reason("not_an_address", f"“{address[:80]}” is not an address: {error}")) from None
     except (ValueError, IndexError) as error:  # idna on hostile labels
         raise AddressRefused(Reason("not_an_address", f"“{address[:80]}” is not an address.")) from error
     domain = found.ascii_domain.lower()
     if len(found.local_part) + 1 + len(domain) > LONGEST:
-        raise AddressRefused(
-            Reason("too_long", f"The address is longer than {LONGEST} characters. Shorten it.")
-        )
+        raise AddressRefused(Reason("too_long", f"The address is longer than {LONGEST} characters. Shorten it."))
     return _judged(found.local_part, domain, f"{found.local_part}@{found.domain}", _domain(domain))

@@ -98,8 +98,7 @@ def _lines(file: TextIO) -> Iterator[str]:
         count += 1
         if len(line) == MAX_LINE:
             raise Invalid(
-                f"Line {count:,} is longer than {MAX_LINE:,} characters, so this is no table we can read. "
-                + _SAVE_ANEW
+                f"Line {count:,} is longer than {MAX_LINE:,} characters, so this is no table we can read. " + _SAVE_ANEW
             )
         yield line
     yield _END

@@ -12,12 +12,8 @@ from babel.core import get_global
 _WRITTEN_IN = ("en", "de", "fr", "es", "nl", "it")
 _NOT_COUNTRIES = frozenset({"EU", "EZ", "QO", "UN", "XA", "XB", "ZZ"})
 _ALSO_COUNTRIES = {
-    **dict.fromkeys(
-        ["uk", "great britain", "england", "scotland", "wales", "northern ireland", "britain"], "GB"
-    ),
-    **dict.fromkeys(
-        ["us", "usa", "united states of america", "america", "vereinigte staaten von amerika"], "US"
-    ),
+    **dict.fromkeys(["uk", "great britain", "england", "scotland", "wales", "northern ireland", "britain"], "GB"),
+    **dict.fromkeys(["us", "usa", "united states of america", "america", "vereinigte staaten von amerika"], "US"),
     **dict.fromkeys(["etats unis d amerique", "estados unidos de america", "stati uniti d america"], "US"),
     **dict.fromkeys(["holland", "the netherlands", "olanda", "holanda", "hollande"], "NL"),
     **dict.fromkeys(["czech republic", "tschechische republik", "republique tcheque"], "CZ"),

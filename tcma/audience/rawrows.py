@@ -93,9 +93,7 @@ def find_header(records: Sequence[tuple[int, Sequence[str]]]) -> Header:
     warnings: tuple[Reason, ...] = ()
     if skipped:
         words = "line" if skipped == 1 else "lines"
-        warnings = (
-            Reason("lines_skipped", f"The first {skipped} {words} above the column names were skipped."),
-        )
+        warnings = (Reason("lines_skipped", f"The first {skipped} {words} above the column names were skipped."),)
     if any(looks_like_address(cell) for cell in cells):
         warnings = (
             *warnings,

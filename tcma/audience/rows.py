@@ -116,15 +116,11 @@ class RowReader:
         if any(type(place) is not int or place < 0 for place in places):
             raise Invalid({"mapping": "Choose a column of the file for each field."})
         if len(set(places)) < len(places):
-            raise Invalid(
-                {"mapping": "Two fields use the same column. Choose another column for one of them."}
-            )
+            raise Invalid({"mapping": "Two fields use the same column. Choose another column for one of them."})
         if default_region is not None and default_region not in phonenumbers.SUPPORTED_REGIONS:
             raise Invalid({"default_region": "Choose the country for phone numbers from the list."})
         self._email = mapping["email"]
-        self._texts = [
-            (name, mapping[name], most) for name, most in MOST_CHARACTERS.items() if name in mapping
-        ]
+        self._texts = [(name, mapping[name], most) for name, most in MOST_CHARACTERS.items() if name in mapping]
         self._phone, self._tags = mapping.get("phone"), mapping.get("tags")
         self._country, self._language = mapping.get("country"), mapping.get("language")
         self._fields = {place: field for field, place in mapping.items()}
@@ -151,9 +147,7 @@ class RowReader:
         country = _country(cells[self._country], reasons) if self._country is not None else ""
         values = ContactValues(
             address,
-            phone=_phone(cells[self._phone], country or self._region, reasons)
-            if self._phone is not None
-            else "",
+            phone=_phone(cells[self._phone], country or self._region, reasons) if self._phone is not None else "",
             country=country,
             language=_language(cells[self._language], reasons) if self._language is not None else "",
             tags=_split_tags(cells[self._tags], reasons) if self._tags is not None else (),
@@ -202,9 +196,7 @@ def _text(cell: str, field: str, most: int, reasons: list[Reason]) -> str:
     text = cell.strip() if cell.isascii() and cell.isprintable() else _mended(cell, field, reasons)
     if len(text) > most:
         reasons.append(
-            Reason(
-                "too_long", f"{FIELDS[field]} has {len(text):,} characters; only the first {most} were kept."
-            )
+            Reason("too_long", f"{FIELDS[field]} has {len(text):,} characters; only the first {most} were kept.")
         )
         return text[:most].rstrip()
     return text
@@ -274,9 +266,7 @@ def _phone(cell: str, region: str | None, reasons: list[Reason]) -> str:
             continue
         if phonenumbers.is_possible_number(number):
             return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-    hint = (
-        "Write it like +49 30 1234567." if region else "Write it with its country code, like +49 30 1234567."
-    )
+    hint = "Write it like +49 30 1234567." if region else "Write it with its country code, like +49 30 1234567."
     reasons.append(Reason("bad_phone", f"“{_shown(cell)}” is no phone number, so it was left out. {hint}"))
     return ""
 
@@ -287,9 +277,7 @@ def _possible_lengths(country_calling_code: int) -> frozenset[int]:
     regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(country_calling_code)
     if not regions:
         return frozenset()
-    metadata = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(
-        country_calling_code, regions[0]
-    )
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(country_calling_code, regions[0])
     if metadata is None or metadata.general_desc is None:
         return frozenset()
     return frozenset(metadata.general_desc.possible_length)
@@ -317,9 +305,7 @@ def _split_tags(cell: str, reasons: list[Reason]) -> tuple[str, ...]:
 @lru_cache(maxsize=4096)
 def _tags(cell: str) -> tuple[tuple[str, ...], bool]:
     """The tags of a cell, kept for the next one like it, and whether they are all."""
-    found = dict.fromkeys(
-        _SPACES.sub(" ", part).strip() for part in _TAG_BREAKS.split(_HARMFUL.sub("", cell))
-    )
+    found = dict.fromkeys(_SPACES.sub(" ", part).strip() for part in _TAG_BREAKS.split(_HARMFUL.sub("", cell)))
     tags = [tag for tag in found if tag]
     kept = tuple(dict.fromkeys(tag[:LONGEST_TAG].strip() for tag in tags[:MOST_TAGS]))
     return kept, kept == tuple(tags)

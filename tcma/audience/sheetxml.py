@@ -245,12 +245,8 @@ def _date_styles(root: Element) -> list[bool | None]:
     for group in _all(root, "cellXfs"):
         for style in group:
             key = style.get("numFmtId", "0")
-            code = written.get(key) or (
-                BUILTIN_FORMATS.get(int(key), "General") if key.isdecimal() else "General"
-            )
-            found.append(
-                is_timedelta_format(code) if is_date_format(code) or is_timedelta_format(code) else None
-            )
+            code = written.get(key) or (BUILTIN_FORMATS.get(int(key), "General") if key.isdecimal() else "General")
+            found.append(is_timedelta_format(code) if is_date_format(code) or is_timedelta_format(code) else None)
     return found
 
 
@@ -278,9 +274,7 @@ _ESCAPE = re.compile(r"_x([0-9A-Fa-f]{4})_")
 
 def _place(reference: str, following: int) -> int:
     """Column index of “AB12”; the next one where a cell does not say."""
-    if (
-        len(reference) > 1 and reference[0] <= "Z" and reference[1] <= "9"
-    ):  # nearly always, so first and cheap
+    if len(reference) > 1 and reference[0] <= "Z" and reference[1] <= "9":  # nearly always, so first and cheap
         return ord(reference[0]) - 65
     found = _REFERENCE.fullmatch(reference)
     if not found:

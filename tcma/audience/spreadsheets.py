@@ -49,21 +49,15 @@ def open_spreadsheet(path: Path) -> SpreadsheetTable:
         _check_parts(archive.infolist())
         book = read_workbook(archive)
         heads = {
-            sheet: list(islice(read_sheet(archive, sheet.part, book), 30))
-            for sheet in book.sheets
-            if sheet.visible
+            sheet: list(islice(read_sheet(archive, sheet.part, book), 30)) for sheet in book.sheets if sheet.visible
         }
     filled = [sheet for sheet, head in heads.items() if not all(is_blank(row.cells) for row in head)]
     if not filled:
-        raise Invalid(
-            "This workbook has no visible sheet with rows. Put the contacts on one and save it again."
-        )
+        raise Invalid("This workbook has no visible sheet with rows. Put the contacts on one and save it again.")
     sheet = filled[0]
     header = find_header([(row.number, row.cells) for row in heads[sheet]])
     others = ", ".join(f"“{other.name}”" for other in filled[1:4])
-    told = (
-        (Reason("other_sheets", f"Only the sheet “{sheet.name}” is read, not {others}."),) if others else ()
-    )
+    told = (Reason("other_sheets", f"Only the sheet “{sheet.name}” is read, not {others}."),) if others else ()
     return SpreadsheetTable(
         path=path,
         kind="xlsx",
@@ -123,9 +117,7 @@ def _check_parts(parts: list[zipfile.ZipInfo]) -> None:
     names = {part.filename for part in parts}
     if any(name.lower().endswith("vbaproject.bin") for name in names):
         raise Invalid("This workbook contains macros. Save it as “Excel Workbook (.xlsx)” without macros.")
-    read = [
-        part for part in parts if not part.filename.startswith(("xl/media/", "xl/drawings/", "xl/charts/"))
-    ]
+    read = [part for part in parts if not part.filename.startswith(("xl/media/", "xl/drawings/", "xl/charts/"))]
     total = sum(part.file_size for part in read)
     if total > MAX_UNPACKED:
         raise _bomb(total, MAX_UNPACKED)

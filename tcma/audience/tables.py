@@ -70,9 +70,7 @@ def open_table(path: Path, filename: str) -> Table:
     if not size:
         raise Invalid("This file is empty. Choose the file again, or save it anew first.")
     if size > MAX_FILE:
-        raise Invalid(
-            f"This file is {size / MAX_FILE:,.1f} GB; at most 1 GB can be read. Split it into parts."
-        )
+        raise Invalid(f"This file is {size / MAX_FILE:,.1f} GB; at most 1 GB can be read. Split it into parts.")
     with path.open("rb") as file:
         head = file.read(8192)
     if head.startswith((b"PK\3\4", b"PK\5\6", b"PK\7\x08")):
@@ -108,15 +106,9 @@ def _refuse_others(head: bytes) -> None:
         )
     text = head.removeprefix(codecs.BOM_UTF8).lstrip().lower()
     if text.startswith(b"<"):
-        kind = (
-            "a web page"
-            if b"<html" in text or b"<table" in text or b"<!doctype html" in text
-            else "an XML file"
-        )
+        kind = "a web page" if b"<html" in text or b"<table" in text or b"<!doctype html" in text else "an XML file"
         raise Invalid(f"This is {kind}, whatever its name says. {_AS_CSV}")
     if text.startswith(b"begin:vcard"):
-        raise Invalid(
-            "These are contact cards (vCard). Import them into your address book and export CSV from it."
-        )
+        raise Invalid("These are contact cards (vCard). Import them into your address book and export CSV from it.")
     if text.startswith((b'{"', b"[{", b"{\n", b"{\r\n", b"[\n")):
         raise Invalid(f"This is JSON, not a table. {_AS_CSV}")

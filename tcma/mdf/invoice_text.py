@@ -42,7 +42,7 @@ class _Candidates:
 
 _NUMBER_LABEL = re.compile(
     r"\b(?:invoice|inv|rechnungs?|rechn|beleg|facture|factura|fattura|factuur|document)\s*[-.]?\s*"
-    r"(?:number|nummer|num[ée]ro|n[uú]mero|numero|num|nr|no|n\s?[°ºo]|id|#)\s*\.?\s*(?:de\s+facture)?\s*[:#]?\s*(.*)"
+    r"(?:number|nummer|num[ée]ro|n[uú]mero|numero|num|nr|no|n\s?[°ºo]|n(?=[.\s])|id|#)\s*\.?\s*(?:de\s+facture)?\s*[:#]?\s*(.*)"
     r"|\b(?:num[ée]ro|n[uú]mero|numero|n[°º]|nr\.?|no\.?)\s*(?:de\s+|della\s+)?(?:facture|factura|fattura)\s*[:#]?\s*(.*)"
     r"|\b(?:invoice|rechnung|facture|factura|fattura|factuur)\s*[:#]\s*(.*)",
     re.IGNORECASE,

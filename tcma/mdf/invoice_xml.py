@@ -128,7 +128,7 @@ def _ubl(root: Element) -> FoundInvoice:
         "number": _text(root, "ID"),
         "date": _date(_text(root, "IssueDate")),
         "supplier": _ubl_name(supplier),
-        "supplier_tax_id": _text(supplier, "PartyTaxScheme/CompanyID") or _text(supplier, "PartyLegalEntity/CompanyID"),
+        "supplier_tax_id": _ubl_tax_id(supplier),
         "buyer": _ubl_name(buyer),
         "currency": currency,
         "net": _amount(_text(totals, "TaxExclusiveAmount"), currency),
@@ -145,6 +145,12 @@ def _ubl(root: Element) -> FoundInvoice:
 
 def _ubl_name(party: Element | None) -> str:
     return _text(party, "PartyLegalEntity/RegistrationName") or _text(party, "PartyName/Name")
+
+
+def _ubl_tax_id(party: Element | None) -> str:
+    """The VAT number before a local tax number, and that before the company's register number."""
+    schemes = sorted(_all(party, "PartyTaxScheme"), key=lambda scheme: _text(scheme, "TaxScheme/ID") != "VAT")
+    return _text(schemes[0] if schemes else None, "CompanyID") or _text(party, "PartyLegalEntity/CompanyID")
 
 
 def _fattura_pa(root: Element) -> FoundInvoice:
