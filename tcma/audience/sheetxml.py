@@ -274,7 +274,7 @@ _ESCAPE = re.compile(r"_x([0-9A-Fa-f]{4})_")
 
 def _place(reference: str, following: int) -> int:
     """Column index of “AB12”; the next one where a cell does not say."""
-    if len(reference) > 1 and reference[0] <= "Z" and reference[1] <= "9":  # nearly always, so first and cheap
+    if len(reference) > 1 and "A" <= reference[0] <= "Z" and reference[1] <= "9":  # nearly always, so first
         return ord(reference[0]) - 65
     found = _REFERENCE.fullmatch(reference)
     if not found:

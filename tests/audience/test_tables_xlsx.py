@@ -256,6 +256,8 @@ def test_document_types_and_entities_are_refused(rewrite: Rewrite, head: str) ->
         f'<row r="999999999999">{inline("A2", "a@b.example")}</row>',
         f'<row r="-5">{inline("A2", "a@b.example")}</row>',
         f"<row>{inline('ZZZZ9', 'a@b.example')}</row>",
+        f"<row>{inline('11', 'a@b.example')}</row>",
+        f"<row>{inline('@1', 'a@b.example')}</row>",
     ],
 )
 def test_impossible_places_are_read_as_the_next_ones(rewrite: Rewrite, row: str) -> None:
