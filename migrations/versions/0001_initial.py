@@ -1390,6 +1390,7 @@ def create_tables() -> None:
     )
     op.create_index('ix_deliveries_claimable', 'deliveries', ['launch_id', 'due_at', 'id'], unique=False, postgresql_where=sa.text("status = 'pending'"))
     op.create_index('ix_deliveries_contact', 'deliveries', ['partner_id', 'contact_id', 'id'], unique=False)
+    op.create_index('ix_deliveries_email_key', 'deliveries', ['partner_id', 'email_key'], unique=False)
     op.create_index('ix_deliveries_id', 'deliveries', ['id'], unique=False)
     op.create_index('ix_deliveries_leased', 'deliveries', ['lease_until'], unique=False, postgresql_where=sa.text("status = 'sending'"))
     op.create_index('ix_deliveries_status', 'deliveries', ['launch_id', 'status', 'id'], unique=False)

@@ -87,7 +87,7 @@ def _judge(hit: Hit, *, in_burst: bool) -> Verdict:
     if hit.method == "HEAD":
         points["head_request"] = 100
     if in_burst:
-        points["burst_of_links"] = 80
+        points["burst_of_links"] = 100
     score = sum(points.values())
     if score >= MACHINE_FROM:
         verdict = EventClass.MACHINE

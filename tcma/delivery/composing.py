@@ -82,7 +82,7 @@ class Composer:
             links = {
                 number: tracking_url("r", tokens.click_token(delivery_id, number, key=key)) for number in self._numbers
             }
-            pixel = tracking_url("o", tokens.open_token(delivery_id, key=key))
+            pixel = tracking_url("o", tokens.open_token(delivery_id, key=key)) + ".gif"
         mine = tokens.unsubscribe_token(delivery_id, key=key)
         return self._template.render(
             contact=contact,
@@ -124,9 +124,3 @@ class Composer:
     def return_path(self, delivery_id: int) -> str:
         """The envelope sender."""
         return self._sender
-
-
-def mail_as_sent(session: Session, launch_id: UUID, actor: Any, delivery_id: int, contact: dict[str, Any]) -> Rendered:
-    """The mail of one delivery, recomputed from what the launch froze."""
-    launch = campaign_queries.get_launch(session, actor, launch_id)
-    return Composer.of_launch(session, launch).render(delivery_id, contact)

@@ -104,8 +104,7 @@ def run_lane(
     finally:
         lane.connection.close()
         _let_go(lane)
-    if not lane.report.more:
-        finish_if_done(actor, launch_id)
+    finish_if_done(actor, launch_id)
     return lane.report
 
 

@@ -69,6 +69,7 @@ class Delivery(Base):
         Index("ix_deliveries_contact", "partner_id", "contact_id", "id"),
         # Public tokens and bounces name a delivery by its id alone.
         Index("ix_deliveries_id", "id"),
+        Index("ix_deliveries_email_key", "partner_id", "email_key"),
         {"postgresql_partition_by": "HASH (launch_id)"},
     )
     launch_id: Mapped[UUID] = mapped_column(primary_key=True)

@@ -51,7 +51,7 @@ def preflight(session: Session, actor: Actor, launch_id: UUID) -> list[Verdict]:
     version = campaign_queries.get_version(session, launch.campaign_version_id)
     brand = launch.brand or asset_queries.brand_values(session, launch.partner_id)
     verdicts = [
-        _campaign(session, actor, launch),
+        campaign_open(session, actor, launch),
         _brand(brand),
         _slots(launch, version),
         _sender(brand),
@@ -64,7 +64,8 @@ def blocking(verdicts: list[Verdict]) -> list[Verdict]:
     return [one for one in verdicts if one.verdict == "fail"]
 
 
-def _campaign(session: Session, actor: Actor, launch: Launch) -> Verdict:
+def campaign_open(session: Session, actor: Actor, launch: Launch) -> Verdict:
+    """Whether the partner may still send this campaign."""
     campaign = launch.campaign
     title = "Campaign open"
     if campaign is None or campaign.status is not CampaignStatus.PUBLISHED:

@@ -108,6 +108,9 @@ def pause_launch(session: Session, actor: Actor, launch_id: UUID) -> Launch:
 def resume_launch(session: Session, actor: Actor, launch_id: UUID) -> Launch:
     launch = _own_launch(session, actor, launch_id)
     if launch.status is not LaunchStatus.SENDING:
+        refused = preflight.campaign_open(session, actor, launch)
+        if launch.status is LaunchStatus.PAUSED and refused.verdict == "fail":
+            raise Forbidden(f"{refused.detail} What is left of this launch can only be cancelled.")
         launch.resume(by=actor)
         jobs.enqueue(session, planning.SEND, launch.partner_id, launch.id, queue="delivery")
     return launch

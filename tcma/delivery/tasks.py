@@ -9,12 +9,13 @@ from celery import shared_task
 from tcma import jobs
 from tcma.access import Actor, Kind
 from tcma.db import unit_of_work
-from tcma.delivery import engine, planning, recovery, services
+from tcma.delivery import engine, planning, recovery, services, tracking
 from tcma.sweeps import Sweep
 
 SWEEPS = (
     Sweep("tcma.delivery.sweep_due", every_seconds=5),
     Sweep("tcma.delivery.recover", every_seconds=10, queue="delivery"),
+    Sweep("tcma.delivery.load_hits", every_seconds=2, queue="tracking"),
 )
 
 
@@ -36,6 +37,11 @@ def send(organization_id: str, launch_id: str) -> None:
 @shared_task(name="tcma.delivery.recover")  # type: ignore[untyped-decorator]
 def recover() -> None:
     recovery.recover()
+
+
+@shared_task(name="tcma.delivery.load_hits")  # type: ignore[untyped-decorator]
+def load_hits() -> None:
+    tracking.load_hits()
 
 
 @shared_task(name="tcma.delivery.finish")  # type: ignore[untyped-decorator]
