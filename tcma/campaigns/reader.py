@@ -56,6 +56,10 @@ def decode(text: str) -> str:
 
 def split_text(source: str, document: Document, *, base: int = 0) -> tuple[Part, ...]:
     """Parts of a text without tags, such as a subject; mistakes go to `document`."""
+    odd = _ODD.search(source)
+    if odd:
+        document.refuse(odd.start(), "There is a character here that cannot be shown.", "Remove it.")
+        return ()
     reader = _Reader(source, document, is_markup=False)
     parts: list[Part] = []
     while reader.at < len(source):
