@@ -114,7 +114,7 @@ def revoke_key(session: Session, actor: Actor, key_id: UUID) -> ApiKey:
     """Stop a key at once; doing it twice is once. Raises Forbidden, NotFound."""
     actor.require(Permission.APIKEY_MANAGE)
     key = session.scalar(
-        select(ApiKey).where(ApiKey.id == key_id, ApiKey.organization_id == actor.organization_id).with_for_update()
+        select(ApiKey).where(ApiKey.id == key_id, ApiKey.organization_id == actor.organization_id).with_for_update().execution_options(populate_existing=True)
     )
     if key is None:
         raise NotFound()

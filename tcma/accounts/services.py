@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from tcma import audit, clock, events, mail
 from tcma.access import ROLES_OF_KIND, Actor, Kind, Permission, Role
 from tcma.accounts import queries
-from tcma.accounts.models import Member, Organization, Partnership, User
+from tcma.accounts.models import ApiKey, Member, Organization, Partnership, User
 from tcma.accounts.states import PartnershipStatus
 from tcma.config import settings
 from tcma.db import elevated
@@ -257,3 +257,17 @@ def record_presence(session: Session, actor: Actor, member_id: UUID) -> None:
             .values(last_active_at=now, first_signed_in_at=func.coalesce(Partnership.first_signed_in_at, now))
             .execution_options(synchronize_session=False)
         )
+
+
+def record_key_use(session: Session, key_id: UUID) -> None:
+    """Note that a key is in use: at most once an hour, so that reads stay reads."""
+    now = clock.now()
+    with elevated(session, "an API key is used before its tenant is bound"):
+        session.execute(
+            update(ApiKey)
+            .where(
+                ApiKey.id == key_id, ApiKey.last_used_at.is_(None) | (ApiKey.last_used_at < now - timedelta(hours=1))
+            )
+            .values(last_used_at=now)
+            .execution_options(synchronize_session=False)
+        )  # fmt: skip

@@ -271,6 +271,8 @@ def actor_of_key() -> Actor | None:
     actor = queries.find_actor_of_key(db.session, presented) if presented else None
     limit, subject = (API_BY_KEY, str(actor.api_key_id)) if actor else (API_BY_HOST, request.remote_addr or "")
     allowed = buckets.take(db.session, limit, subject)
+    if actor and actor.api_key_id:
+        services.record_key_use(db.session, actor.api_key_id)
     db.session.commit()
     if not allowed:
         raise RateLimited(retry_after=5)

@@ -80,6 +80,7 @@ def test_a_key_is_shown_once_kept_as_a_hash_and_works(app: Flask, cast: Cast) ->
     with app.app_context(), unit_of_work(cast.vendor_admin) as session:
         row = session.scalars(select(ApiKey).where(ApiKey.name == "CRM")).one()
         assert secret.encode() not in row.key_hash
+        assert row.last_used_at is not None
     with clock.at(clock.now() + timedelta(days=31)):
         assert call(app, bearer(secret), "GET", "/me")[0] == 401
 
