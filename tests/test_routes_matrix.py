@@ -46,7 +46,8 @@ def address(app: Flask, rule: Rule, objects: dict[str, Known]) -> tuple[str, dic
             named[name] = objects[name]
             values[name] = objects[name].value
         else:
-            values[name] = NOBODY.get(type(converter).__name__, "sample")
+            choices = sorted(getattr(converter, "items", ()))
+            values[name] = choices[0] if choices else NOBODY.get(type(converter).__name__, "sample")
     url = app.url_map.bind("localhost").build(rule.endpoint, values, method=next(iter(rule.methods or {"GET"})))
     return url, named
 
