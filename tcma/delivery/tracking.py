@@ -33,7 +33,7 @@ from tcma.delivery.tokens import Purpose
 from tcma.errors import NotFound
 
 ONE_CLICK = "one-click"
-_KINDS = {"c": EventKind.CLICK, "o": EventKind.OPEN}
+_KINDS = {"c": EventKind.CLICK, "o": EventKind.OPEN, "v": EventKind.LANDING_VIEW}
 _spools: dict[Path, Spool] = {}
 _spools_lock = threading.Lock()
 
@@ -93,6 +93,11 @@ def follow(session: Session, token: str, visit: Visit) -> str:
 def opened(token: str, visit: Visit) -> None:
     """Keep that the pixel of a mail was fetched. Raises NotFound, SpoolError."""
     _keep("o", read(token, Purpose.OPEN), visit)
+
+
+def viewed(delivery_id: int, visit: Visit) -> None:
+    """Keep that the reader of a delivery looked at the launch's landing page. Raises SpoolError."""
+    _keep("v", tokens.TokenData(delivery_id, 0), visit)
 
 
 def _keep(kind: str, data: tokens.TokenData, visit: Visit) -> None:
