@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tcma.csvfile import safe_text, write_csv
@@ -83,6 +83,7 @@ def test_rows_are_written_as_they_come() -> None:
     assert taken == [0]
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.text(), min_size=3, max_size=3), max_size=8))
 def test_any_text_reads_back_and_starts_no_formula(rows: list[list[str]]) -> None:
     written = "".join(write_csv(rows, ["a", "b", "c"]))

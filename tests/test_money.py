@@ -7,7 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tcma.errors import Invalid
@@ -118,6 +118,7 @@ def test_negative_amounts_only_where_asked_for() -> None:
     assert Money.parse("€ -5", "EUR", allow_negative=True) == Money(-500, "EUR")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=100), currencies, st.sampled_from(LOCALES))
 @example("1\u2044" + "2", "EUR", "en")
 @example("²", "EUR", "en")
@@ -134,6 +135,7 @@ def test_garbage_is_read_or_refused_never_broken(text: str, currency: str, local
     assert 0 <= money.minor <= MOST_TYPED
 
 
+@settings(deadline=None)
 @given(moneys, st.sampled_from(LOCALES))
 def test_what_is_shown_can_be_typed_back(money: Money, locale: str) -> None:
     assert Money.parse(money.format(locale), money.currency, locale=locale, allow_negative=True) == money
@@ -153,6 +155,7 @@ def test_amounts_show_in_the_readers_locale(money: Money, locale: str, shown: st
     assert money.format(locale) == shown
 
 
+@settings(deadline=None)
 @given(moneys)
 def test_json_and_decimal_round_trip(money: Money) -> None:
     assert Money.from_json(json.loads(json.dumps(money.to_json()))) == money
@@ -173,6 +176,7 @@ def test_json_that_is_not_exact_money_is_refused(value: object) -> None:
         Money.from_json(value)
 
 
+@settings(deadline=None)
 @given(st.decimals(allow_nan=True, allow_infinity=True), currencies)
 @example(Decimal("1E+999999"), "EUR")
 @example(Decimal("1E-999999"), "EUR")
@@ -185,6 +189,7 @@ def test_a_decimal_is_taken_exactly_or_refused(amount: Decimal, currency: str) -
     assert money.decimal == amount
 
 
+@settings(deadline=None)
 @given(moneys, minors)
 def test_sums_and_order_are_those_of_minor_units(one: Money, minor: int) -> None:
     other = Money(minor, one.currency)
@@ -213,6 +218,7 @@ def test_a_share_rounds_half_to_even(minor: int, half: int) -> None:
     assert Money(minor, "EUR").share(Decimal("0.5")) == Money(half, "EUR")
 
 
+@settings(deadline=None)
 @given(moneys, st.decimals(min_value=0, max_value=1, places=6))
 def test_a_share_is_never_further_than_half_a_unit(money: Money, rate: Decimal) -> None:
     assert abs(money.share(rate).minor - money.minor * Fraction(rate)) <= Fraction(1, 2)
@@ -227,6 +233,7 @@ def test_conversion_minds_the_decimals_of_both_currencies() -> None:
     assert Money(16124, "JPY").convert("KWD", rate=Decimal("0.002")) == Money(32248, "KWD")
 
 
+@settings(deadline=None)
 @given(moneys, st.lists(st.integers(min_value=0, max_value=10**6), min_size=1, max_size=12).filter(any))
 def test_a_split_adds_up_and_is_fair(money: Money, weights: list[int]) -> None:
     parts = money.split(weights)

@@ -140,7 +140,7 @@ domains = st.builds(lambda parts, end: ".".join([*parts, end]), st.lists(labels,
 locals_ = st.from_regex(r"[A-Za-z0-9_+-]{1,20}(\.[A-Za-z0-9_+-]{1,20}){0,3}", fullmatch=True)
 
 
-@settings(max_examples=300)
+@settings(deadline=None, max_examples=300)
 @given(locals_, domains)
 def test_the_fast_way_agrees_with_the_careful_one(local: str, domain: str) -> None:
     typed = f"{local}@{domain}"
@@ -154,7 +154,7 @@ def test_the_fast_way_agrees_with_the_careful_one(local: str, domain: str) -> No
     assert found.address.lower() == f"{expected.local_part}@{expected.ascii_domain}".lower()
 
 
-@settings(max_examples=300)
+@settings(deadline=None, max_examples=300)
 @given(
     st.one_of(
         st.text(),

@@ -104,7 +104,7 @@ def test_a_phone_that_is_none_is_left_out_with_a_warning(cell: str) -> None:
     assert verdict.values.phone == ""
 
 
-@settings(max_examples=300)
+@settings(deadline=None, max_examples=300)
 @given(st.from_regex(r"\+[1-9][0-9]{6,14}", fullmatch=True))
 @example("+4900301234")
 def test_the_short_way_for_phones_agrees_with_phonenumbers(cell: str) -> None:
@@ -245,7 +245,7 @@ def test_an_unknown_region_is_refused() -> None:
 cells = st.lists(st.text(max_size=60), max_size=14)
 
 
-@settings(max_examples=300)
+@settings(deadline=None, max_examples=300)
 @given(cells, st.sampled_from([None, "DE", "US"]))
 @example(["a@b.example", "\ud800", "\x00", "\u202e", "", "", "+", "", "\udfff", "\udfff", ",;|"], "DE")
 def test_any_row_gets_a_verdict_that_a_database_can_keep(row: list[str], region: str | None) -> None:
@@ -259,7 +259,7 @@ def test_any_row_gets_a_verdict_that_a_database_can_keep(row: list[str], region:
                 assert not {"\0", "\n", "\r"} & set(text)
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.one_of(
         st.binary(max_size=2000),
@@ -290,7 +290,7 @@ def test_any_file_is_read_or_refused_never_broken(tmp_path: Path, content: bytes
     assert numbers == sorted(set(numbers))
 
 
-@settings(max_examples=100)
+@settings(deadline=None, max_examples=100)
 @given(st.text(max_size=40))
 def test_an_address_in_a_row_is_judged_as_an_address_alone(text: str) -> None:
     verdict = judge(email=text)

@@ -301,7 +301,7 @@ fragments = st.sampled_from(
 )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(fragments, max_size=25).map("".join))
 def test_any_sheet_is_read_or_refused_never_broken(rewrite: Rewrite, inside: str) -> None:
     path = rewrite({SHEET: sheet_xml(f'{NAMES}<row r="2">{inline("A2", "a@b.example")}</row>{inside}')})
@@ -316,7 +316,7 @@ def test_any_sheet_is_read_or_refused_never_broken(rewrite: Rewrite, inside: str
     assert numbers == sorted(set(numbers))
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=6))
 def test_a_workbook_with_flipped_bytes_is_read_or_refused(rewrite: Rewrite, flips: list[tuple[float, int]]) -> None:
     path = rewrite({})

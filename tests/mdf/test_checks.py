@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tcma.mdf.checks import (
@@ -359,6 +359,7 @@ def test_of_several_invoices_the_worst_is_told_and_all_are_added() -> None:
 amounts = st.integers(0, 10**9).map(eur)
 
 
+@settings(deadline=None)
 @given(amounts, amounts, amounts, st.decimals(0, 1, places=4), amounts, amounts)
 def test_what_is_payable_never_exceeds_any_limit(
     claimed: Money, net: Money, committed: Money, rate: Decimal, limit: Money, used: Money
@@ -394,6 +395,7 @@ known_facts = st.builds(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(
     st.builds(
         ClaimFacts, claimed=amounts, share_rate=st.decimals(0, 1, places=3), window_from=this_century,

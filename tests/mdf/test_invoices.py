@@ -355,7 +355,7 @@ trees = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(deadline=None, max_examples=300)
 @given(
     st.one_of(
         trees.map(str.encode), st.binary(max_size=300), st.text(max_size=100).map(lambda text: f"<{text}".encode())
@@ -378,6 +378,7 @@ def test_any_xml_is_read_or_refused_never_broken(content: bytes) -> None:
         assert found.endswith(".")
 
 
+@settings(deadline=None)
 @given(st.one_of(st.binary(max_size=50), st.text(max_size=50).map(str.encode)), st.sampled_from(["a.pdf", "b.p7m", ""]))
 def test_any_start_of_a_file_is_told_or_refused(content: bytes, filename: str) -> None:
     kind = ""

@@ -165,7 +165,7 @@ def test_amounts_are_read_however_they_are_written(text: str, amount: str | None
     assert (Decimal(amount) in amounts_in(text)) if amount else not amounts_in(text)
 
 
-@settings(max_examples=300)
+@settings(deadline=None, max_examples=300)
 @given(
     st.one_of(
         st.text(max_size=400),

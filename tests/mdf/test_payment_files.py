@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tcma.errors import Invalid
@@ -66,18 +66,21 @@ def test_wrong_ibans_are_refused_with_what_is_wrong(iban: str, says: str) -> Non
     assert not is_iban(iban)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 21), st.sampled_from("0123456789"))
 def test_one_wrong_digit_is_always_seen(place: int, digit: str) -> None:
     changed = GERMAN[:place] + digit + GERMAN[place + 1 :]
     assert is_iban(changed) is (changed == GERMAN)
 
 
+@settings(deadline=None)
 @given(st.integers(2, 20))
 def test_two_digits_swapped_are_always_seen(place: int) -> None:
     swapped = GERMAN[:place] + GERMAN[place + 1] + GERMAN[place] + GERMAN[place + 2 :]
     assert is_iban(swapped) is (swapped == GERMAN)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_an_iban_or_not(text: str) -> None:
     assert is_iban(text) in (True, False)
@@ -127,6 +130,7 @@ def test_a_changed_file_is_refused() -> None:
             check_payment_csv(content.replace(before, after))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), st.binary(min_size=1, max_size=3))
 def test_any_change_of_bytes_is_seen(place: int, change: bytes) -> None:
     content = payment_csv(BATCH)
@@ -137,6 +141,7 @@ def test_any_change_of_bytes_is_seen(place: int, change: bytes) -> None:
             check_payment_csv(changed)
 
 
+@settings(deadline=None)
 @given(st.one_of(st.binary(), st.text().map(str.encode), st.just((",".join(HEADER) + "\r\n").encode() * 4)))
 def test_any_other_file_is_refused(content: bytes) -> None:
     with pytest.raises(Invalid):
