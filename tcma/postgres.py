@@ -27,7 +27,16 @@ from psycopg import sql
 
 from tcma import postgres_programs as programs
 from tcma.config import REPO, Settings, kept_secret
-from tcma.postgres_place import ROOT_HOME, Place, PostgresError, claim_home, find_place, make_folder
+from tcma.postgres_place import (
+    ROOT_HOME,
+    Place,
+    PostgresError,
+    claim_home,
+    find_place,
+    make_folder,
+    set_aside,
+    was_emptied,
+)
 
 DATABASE = "tcma"
 APP, OWNER, SUPERUSER = "tcma_app", "tcma_owner", "postgres"
@@ -93,6 +102,7 @@ class EmbeddedPostgres:
     def __init__(self, data_dir: Path, *, for_tests: bool = False, bin_dir: Path | None = None) -> None:
         self.data_dir = data_dir.absolute()
         self.for_tests = for_tests
+        self.set_aside: Path | None = None
         self._given_bin_dir = bin_dir
 
     @cached_property
@@ -164,15 +174,7 @@ class EmbeddedPostgres:
     def stop(self, *, timeout: float = 60) -> None:
         """End every session and stop the server; nothing happens if it does not run."""
         with self._lock():
-            if self.pid() is None:
-                return
-            stop = ["pg_ctl", "stop", "-D", str(self.place.pgdata), "-w"]
-            stopped = self._run(*stop, "-m", "fast", "-t", str(int(timeout)))
-            if stopped.returncode != 0 and self.pid() is not None:
-                # Shut down without a checkpoint: the next start recovers from the log, nothing is lost.
-                self._run(*stop, "-m", "immediate", "-t", "15")
-            if left := self.pid():
-                raise PostgresError(f"The database server, process {left}, does not stop. End it by hand.")
+            self._stop(timeout=timeout)
 
     def remove(self) -> None:
         """Stop the server and delete the cluster: for throw-away clusters only."""
@@ -205,8 +207,22 @@ class EmbeddedPostgres:
         path = self.bin_dir / program
         return programs.run(path, *arguments, uid=self.place.uid, gid=self.place.gid, timeout=timeout)
 
+    def _stop(self, *, timeout: float) -> None:
+        if self.pid() is None:
+            return
+        stop = ["pg_ctl", "stop", "-D", str(self.place.pgdata), "-w"]
+        stopped = self._run(*stop, "-m", "fast", "-t", str(int(timeout)))
+        if stopped.returncode != 0 and self.pid() is not None:
+            # Shut down without a checkpoint: the next start recovers from the log, nothing is lost.
+            self._run(*stop, "-m", "immediate", "-t", "15")
+        if left := self.pid():
+            raise PostgresError(f"The database server, process {left}, does not stop. End it by hand.")
+
     def _ensure_initialised(self) -> None:
         place = self.place
+        if was_emptied(self.data_dir, place):
+            self._stop(timeout=60)
+            self.set_aside = set_aside(place)
         if (place.pgdata / "PG_VERSION").exists():
             self._check_version()
             return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +82,19 @@ def claim_home(data_dir: Path, place: Place) -> None:
         make_folder(place.home, mode=0o711)
     (place.home / "for").write_text(f"{data_dir}\n")
     note.write_text(f"{place.home}\n")
+
+
+def was_emptied(data_dir: Path, place: Place) -> bool:
+    """Whether someone deleted what was in `data_dir`, but its cluster lives elsewhere and is still there."""
+    notes = (data_dir / "pg.home", data_dir / "pg.key")
+    return place.home != data_dir and place.pgdata.exists() and not any(note.exists() for note in notes)
+
+
+def set_aside(place: Place) -> Path:
+    """Rename a home whose data folder was emptied; a database is never deleted by us. Returns the new path."""
+    former = place.home.with_name(f"{place.home.name}-left-{time.time_ns()}")
+    os.rename(place.home, former)
+    return former
 
 
 def _socket_dir(preferred: Path, data_dir: Path) -> Path:

@@ -96,7 +96,10 @@ class Supervisor:
         self.embedded = EmbeddedPostgres(self.conf.data_dir)
         if not (self.embedded.place.pgdata / "PG_VERSION").exists():
             self._say(f"Making the database in {self.embedded.place.pgdata} (first start only).")
-        if not self.embedded.start():
+        fresh = self.embedded.start()
+        if self.embedded.set_aside:
+            self._say(f"The data folder had been emptied; its former database is kept in {self.embedded.set_aside}.")
+        if not fresh:
             self._say("The database of an earlier run was still running and is taken over.")
 
     def _part(self, name: str, arguments: list[str], **options: Any) -> PartProcess:

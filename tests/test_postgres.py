@@ -317,3 +317,20 @@ def test_secret_is_made_once_by_processes_that_start_together(tmp_path: Path) ->
     assert len(answers) == 1
     assert len(answers.pop()) == 64
     assert [path.name for path in tmp_path.iterdir()] == ["secret"]
+
+
+@as_root
+def test_emptied_data_folder_begins_anew_and_the_former_database_is_kept(durable: EmbeddedPostgres) -> None:
+    durable.start()
+    with connect(durable.owner_url) as owner:
+        owner.execute("CREATE TABLE former (id int)")
+    shutil.rmtree(durable.data_dir)
+    again = EmbeddedPostgres(durable.data_dir)
+    again.start()
+    assert again.set_aside is not None
+    try:
+        with connect(again.owner_url) as owner:
+            assert owner.execute("SELECT to_regclass('former')").fetchone() == (None,)
+        assert (again.set_aside / "pg" / "PG_VERSION").exists()
+    finally:
+        shutil.rmtree(again.set_aside)
