@@ -36,7 +36,9 @@ def _truncate(value: object, length: int = 60, end: str = "…") -> str:
     value = str(value)
     if len(value) <= length:
         return value
-    cut = value[:length].rsplit(" ", 1)[0] if " " in value[:length] else value[:length]
+    cut = value[:length]
+    if not value[length].isspace() and " " in cut:
+        cut = cut.rsplit(" ", 1)[0]
     return cut.rstrip(" ,;:.-") + end
 
 

@@ -172,10 +172,14 @@ def _check_form(start: str, parts: Sequence[Part]) -> None:
 
 
 def _direct(scheme: str, parts: Sequence[Part], *, fields: frozenset[FieldName]) -> Href:
-    stand_in = "x@example.com" if scheme == "mailto" else "123456"
-    whole = "".join(part.value if isinstance(part, Text) else stand_in for part in parts)
-    if scheme == "mailto" and any("?" in part.value for part in parts[:-1] if isinstance(part, Text)):
-        whole = "".join(part.value if isinstance(part, Text) else _STAND_IN for part in parts)
+    whole = ""
+    for part in parts:
+        if isinstance(part, Text):
+            whole += part.value
+        elif "?" in whole:
+            whole += _STAND_IN
+        else:
+            whole += "x@example.com" if scheme == "mailto" else "123456"
     try:
         normal = normal_address(whole)
     except BadAddress as error:
