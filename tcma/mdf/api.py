@@ -36,9 +36,12 @@ class Programmes(MethodView):
     @programmes_api.arguments(s.ProgrammeSchema)
     @programmes_api.response(201, s.ProgrammeSchema)
     def post(self, given: dict[str, Any]) -> Programme:
-        """Make a draft programme."""
+        """Make a draft programme, with what it pays for."""
+        types = given.pop("activity_types")
         with unit_of_work(g.actor) as session:
             made = programmes.create_programme(session, g.actor, **given)
+            for one in types:
+                programmes.add_activity_type(session, g.actor, made.id, **one)
             return queries.get_programme(session, g.actor, made.id)
 
 
@@ -127,7 +130,7 @@ def balances(given: dict[str, Any], fund_id: UUID) -> dict[str, Any]:
     queries.get_fund(db.session, g.actor, fund_id)
     partner_id = g.actor.organization_id if g.actor.is_partner else given["partner_id"]
     found = ledger.balances(db.session, fund_id, partner_id)
-    return {"fund_id": fund_id, "partner_id": partner_id, "balances": found}
+    return {"fund_id": fund_id, "partner_id": partner_id, **{str(kind): amount for kind, amount in found.items()}}
 
 
 @requests_api.route("")
@@ -212,7 +215,7 @@ def withdraw(given: dict[str, Any], request_id: UUID) -> Request:
     return _do(requests.withdraw_request, request_id, given)
 
 
-@activities_api.route("/<uuid:activity_id>/link-launch", methods=["POST"])
+@activities_api.route("/<uuid:activity_id>/launch", methods=["POST"])
 @activities_api.arguments(s.LinkLaunchSchema)
 @activities_api.response(200, s.ActivityShownSchema)
 def link_launch(given: dict[str, Any], activity_id: UUID) -> ActivityRow:

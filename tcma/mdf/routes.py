@@ -92,14 +92,24 @@ def _fund_cells(fund: Fund, held: dict[AccountKind, Money]) -> list[Cell]:
 
 
 def _flow_plots(shown: list[Fund], held: dict[UUID, dict[AccountKind, Money]]) -> dict[str, dict[str, Any]]:
-    """By currency: a bar for each fund, cut where its money is. Amounts in major units."""
+    """By currency: a bar for each fund, cut where its money is. Amounts in major units, six parts at most."""
     words, plots = kind_words(), {}
+    parts: list[tuple[tuple[AccountKind, ...], str]] = [
+        ((kind,), words[kind]) for kind in FLOW if kind not in (AccountKind.CLAIMED, AccountKind.PAYABLE)
+    ]
+    parts.insert(3, ((AccountKind.CLAIMED, AccountKind.PAYABLE), _("Claimed and to be paid")))
     for currency in sorted({fund.currency for fund in shown}):
         of_it = [fund for fund in shown if fund.currency == currency][:12]
         plots[currency] = {
             "x": [fund.name for fund in of_it],
             "series": [
-                {"name": words[kind], "data": [float(held[fund.id][kind].decimal) for fund in of_it]} for kind in FLOW
+                {
+                    "name": label,
+                    "data": [
+                        float(Money.total([held[fund.id][kind] for kind in kinds], currency).decimal) for fund in of_it
+                    ],
+                }
+                for kinds, label in parts
             ],
         }
     return plots
@@ -215,7 +225,7 @@ def _fund_page(fund_id: UUID, *, allocate: AllocateForm | None = None, add_budge
         allocate.partner_id.choices = _partner_choices()
     page = render_template(
         "mdf/fund.html", fund=found, held=held, flow=FLOW, words=kind_words(), link=ledger_link,
-        parts=_parts(found, held, FLOW), whole=-held[AccountKind.CONTROL], allocations=allocations,
+        parts=_parts(found, held, FLOW[1:]), whole=-held[AccountKind.CONTROL], allocations=allocations,
         by_partner=ledger.balances_by_partner(session, found), nothing=Money.zero(found.currency),
         names=queries.names_of(session, [one.partner_id for one in allocations]), allocate=allocate,
         add_budget=add_budget or BudgetForm(formdata=None, data={"once": ids.new_id()}), AccountKind=AccountKind,

@@ -8,7 +8,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate
 
 from tcma.errors import Invalid
-from tcma.mdf.states import AccountKind, ProgrammeStatus, ProofKind, RequestStatus
+from tcma.mdf.states import ProgrammeStatus, ProofKind, RequestStatus
 from tcma.money import Money
 
 
@@ -65,7 +65,7 @@ class ProgrammeSchema(Schema):
     lead_days = fields.Integer(load_default=0)
     guidelines = fields.String(load_default="")
     gl_code = fields.String(load_default="")
-    activity_types = fields.List(fields.Nested(ActivityTypeSchema), dump_only=True)
+    activity_types = fields.List(fields.Nested(ActivityTypeSchema), load_default=list)
 
 
 class ProgrammeChangeSchema(Schema):
@@ -105,9 +105,19 @@ class AllocationSchema(Schema):
 
 
 class BalancesSchema(Schema):
+    """What each kind of account holds."""
+
     fund_id = fields.UUID()
     partner_id = fields.UUID(allow_none=True)
-    balances = fields.Dict(keys=fields.Enum(AccountKind, by_value=True), values=MoneyField())
+    control = MoneyField()
+    budget = MoneyField()
+    allocated = MoneyField()
+    committed = MoneyField()
+    claimed = MoneyField()
+    payable = MoneyField()
+    cash = MoneyField()
+    expired = MoneyField()
+    receivable = MoneyField()
 
 
 class PlannedSchema(Schema):
@@ -165,7 +175,7 @@ class RequestShownSchema(Schema):
     title = fields.String()
     purpose = fields.String()
     budget = MoneyField()
-    version = fields.Integer(attribute="row_version")
+    row_version = fields.Integer()
     submitted_at = fields.AwareDateTime(allow_none=True)
     due_at = fields.AwareDateTime(allow_none=True)
     decided_at = fields.AwareDateTime(allow_none=True)
