@@ -52,7 +52,7 @@ FINANCE = (
     Entry(_l("Requests"), "mdf.requests", "clipboard-list", "requests"),
     Entry(_l("Audit"), "mdf.audit", "history", "audit"),
 )
-OPERATOR = (Entry(_l("Service"), "insights.home", "heart-rate-monitor", "insights"),)
+OPERATOR = (Entry(_l("Service"), "service.parts", "heart-rate-monitor", "service"),)
 
 
 def entries_for(actor: Actor) -> tuple[Entry, ...]:

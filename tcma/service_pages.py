@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hmac
 
-from flask import Blueprint, Response, abort, request
+from flask import Blueprint, Response, abort, g, render_template, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from tcma import doctor
+from tcma.access import Permission
 from tcma.config import settings
 from tcma.db import db
 from tcma.migrate import heads
+from tcma.records import Heartbeat, Sweep
 
 bp = Blueprint("service", __name__)
 
@@ -32,6 +35,16 @@ def readyz() -> Response:
     if found != heads():
         return Response("migrations are due: run `tcma migrate`\n", status=503, mimetype="text/plain")
     return Response("ready\n", mimetype="text/plain")
+
+
+@bp.get("/service")
+def parts() -> str:
+    """For operators: each part, its state, what to do; the queues and who is alive."""
+    g.actor.require(Permission.SERVICE_OPERATE)
+    beats = list(db.session.scalars(select(Heartbeat).order_by(Heartbeat.part)))
+    sweeps = list(db.session.scalars(select(Sweep).order_by(Sweep.name)))
+    waiting = db.session.scalar(text("SELECT count(*) FROM broker.kombu_message WHERE visible"))
+    return render_template("service.html", checks=doctor.examine(settings()), beats=beats, sweeps=sweeps, waiting=waiting)
 
 
 @bp.get("/metrics")

@@ -1,0 +1,109 @@
+"""Homes by role, the funnel, and the operator's page."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from flask import Blueprint, Response, flash, g, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from werkzeug.wrappers import Response as WerkzeugResponse
+
+from tcma.access import Kind, Permission, Role
+from tcma.accounts import queries as account_queries
+from tcma.campaigns import queries as campaign_queries
+from tcma.csvfile import write_csv
+from tcma.db import db, unit_of_work
+from tcma.errors import DomainError
+from tcma.insights import funnel, home, services
+
+bp = Blueprint("insights", __name__, template_folder="templates")
+blueprints = [bp]
+
+
+@bp.get("/", endpoint="home")
+def home_page() -> str | WerkzeugResponse:
+    """What needs me now; then one plot; then what happened last."""
+    g.nav_at = "insights"
+    if g.actor.kind is Kind.PLATFORM:
+        return redirect(url_for("service.parts"))
+    needs = home.partner_needs(db.session, g.actor) if g.actor.is_partner else home.vendor_needs(db.session, g.actor)
+    g.needs_me = len(needs)
+    if g.actor.is_partner:
+        return _partner(needs)
+    if g.actor.roles and g.actor.roles <= {Role.FINANCE}:
+        return _finance(needs)
+    return _vendor(needs)
+
+
+def _partner(needs: list[home.Need]) -> str:
+    results = home.launch_results(db.session, g.actor)
+    launched = {one["id"] for one in results}
+    recommended = campaign_queries.list_catalogue(db.session, g.actor, limit=3)
+    vendors = {one.vendor_id: one.vendor for one in account_queries.list_partnerships(db.session, g.actor)}
+    return render_template(
+        "insights/partner.html", needs=needs, figures=home.partner_figures(db.session, g.actor), results=results,
+        recommended=recommended, vendors=vendors, launched=launched,
+    )  # fmt: skip
+
+
+def _vendor(needs: list[home.Need]) -> str:
+    rows = funnel.partner_rows(db.session, g.actor)
+    return render_template(
+        "insights/vendor.html", needs=needs, rows=rows, steps=funnel.steps_of(rows),
+        results=home.launch_results(db.session, g.actor),
+    )  # fmt: skip
+
+
+def _finance(needs: list[home.Need]) -> str:
+    currency, flow = home.fund_flow(db.session, g.actor)
+    return render_template("insights/finance.html", needs=needs, currency=currency, flow=flow)
+
+
+@bp.get("/funnel", endpoint="funnel")
+def funnel_page() -> str:
+    """How far each partner has come."""
+    g.nav_at = "funnel"
+    g.actor.require_kind(Kind.VENDOR)
+    g.actor.require(Permission.INSIGHT_READ)
+    rows = funnel.partner_rows(db.session, g.actor)
+    shown = [row for row in rows if _fits(row)]
+    return render_template(
+        "insights/funnel.html", rows=shown, steps=funnel.steps_of(rows), all_rows=rows, next_step=services.NEXT_STEP
+    )
+
+
+def _fits(row: funnel.PartnerRow) -> bool:
+    wanted, step = request.args.get("q", "").strip().lower(), request.args.get("step", "")
+    return wanted in row.partnership.partner.name.lower() and (not step or row.step == step)
+
+
+@bp.get("/funnel.csv")
+def funnel_csv() -> Response:
+    g.actor.require_kind(Kind.VENDOR)
+    g.actor.require(Permission.INSIGHT_READ)
+    header = ["partner", "tier", "status", "step", "launches", "sent", "people_clicked", "leads", "won", "claims"]
+    rows: list[list[Any]] = [
+        [row.partnership.partner.name, row.partnership.tier, str(row.partnership.status), row.step, row.launches, row.sent,
+         row.clickers, row.leads, row.won, row.claims]
+        for row in funnel.partner_rows(db.session, g.actor)
+    ]  # fmt: skip
+    answer = Response("".join(write_csv(rows, header)), mimetype="text/csv")
+    answer.headers.set("Content-Disposition", "attachment", filename="funnel.csv")
+    return answer
+
+
+@bp.post("/partners/<uuid:partner_id>/nudge")
+def nudge(partner_id: UUID) -> WerkzeugResponse:
+    """Remind one partner by mail."""
+    try:
+        with unit_of_work(g.actor) as session:
+            services.nudge_partner(
+                session, g.actor, partner_id, step=request.form.get("step", ""), message=request.form.get("message", "")
+            )
+        flash(_("Reminded by mail."), "success")
+    except DomainError as error:
+        if error.status not in (409, 422):
+            raise
+        flash(error.message, "warning")
+    return redirect(url_for("insights.funnel"), code=303)
