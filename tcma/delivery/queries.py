@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from tcma import clock
 from tcma.access import Actor
 from tcma.campaigns import queries as campaign_queries
 from tcma.campaigns.models import Launch
+from tcma.campaigns.states import LaunchStatus
 from tcma.delivery.models import Classification, Delivery, Event, LaunchTotals, LaunchTouch, TestMail
 from tcma.delivery.states import DeliveryStatus, EventClass, EventKind
 from tcma.errors import NotFound
@@ -95,6 +98,20 @@ def results(session: Session, launch_ids: list[UUID]) -> dict[UUID, dict[str, in
         row[0]: {name: int(value or 0) for name, value in zip(names, row[1:], strict=True)}
         for row in session.execute(statement)
     }
+
+
+def launch_counts(session: Session, actor: Actor) -> dict[LaunchStatus, int]:
+    """How many launches of the actor's organization are in each state."""
+    mine = Launch.partner_id if actor.is_partner else Launch.vendor_id
+    statement = select(Launch.status, func.count()).where(mine == actor.organization_id).group_by(Launch.status)
+    return {row[0]: row[1] for row in session.execute(statement)}
+
+
+def rate(session: Session, launch_id: UUID, *, seconds: int = 10) -> int:
+    """Deliveries of a launch settled a second, over the last `seconds`."""
+    since = clock.now() - timedelta(seconds=seconds)
+    statement = select(func.count()).where(Delivery.launch_id == launch_id, Delivery.settled_at > since)
+    return round((session.scalar(statement) or 0) / seconds)
 
 
 def reasons(session: Session, launch_id: UUID) -> list[tuple[DeliveryStatus, str, int]]:

@@ -1,8 +1,9 @@
-"""Pages of delivery."""
+"""Pages of delivery: launches, their deliveries, the mailbox of the demo, and the tracking origin."""
 
 from __future__ import annotations
 
-from tcma.delivery import routes_public
+from tcma.delivery import routes_deliveries, routes_launch, routes_launches, routes_mailbox, routes_public
+from tcma.delivery.blueprint import bp
 
-bp = routes_public.bp
 blueprints = [bp]
+MODULES = (routes_deliveries, routes_launch, routes_launches, routes_mailbox, routes_public)

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import base64
 
-from flask import Blueprint, Response, abort, render_template, request
+from flask import Response, abort, render_template, request
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from tcma.db import unit_of_work
 from tcma.delivery import tracking
+from tcma.delivery.blueprint import bp
 from tcma.delivery.spool import SpoolError
 from tcma.delivery.tracking import Visit
 
-bp = Blueprint("delivery", __name__, template_folder="templates")
 PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 _FRESH = {"Cache-Control": "no-store, max-age=0", "Referrer-Policy": "no-referrer"}
 
