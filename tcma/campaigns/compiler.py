@@ -20,6 +20,7 @@ MAX_COMPILED: Final = 1024 * 1024
 _LOCK: Final = Lock()
 _RANDOM_ID: Final = re.compile(r"\bmj-carousel-([0-9a-f]{16})-|\bfor=\"([0-9a-f]{16})\"")
 _FONT_BASE: Final = "https://fonts.googleapis.com/css?family="
+_NO_FONTS: Final = re.compile(r'<!--\[if !mso\]><!-->\s*<style type="text/css">\s*</style>\s*<!--<!\[endif\]-->\s*')
 _INDENT: Final = re.compile(r"[ \t]*\n[ \t\n]*")
 _LAYOUT: Final = (
     "align", "vertical-align", "width", "height", "css-class", "container-background-color", "padding",
@@ -61,13 +62,17 @@ def _steady(compiled: str) -> str:
 
 
 def _own_fonts(compiled: str, fonts: dict[str, str]) -> str:
-    """Without the compiler's own link for a font that the author links to."""
-    for name in set(BUILT_IN_FONTS) & set(fonts):
+    """The HTML with links to those fonts only that the author asked for with mj-font.
+
+    By itself the compiler links to Google's as soon as one of five names stands anywhere in a list of fonts, as
+    "Roboto" does in many that mean the system's own. That would tell a third party who opens the mail.
+    """
+    for name in BUILT_IN_FONTS:
         url = f"{_FONT_BASE}{name.replace(' ', '+')}:300,400,500,700"
-        if fonts[name] != url:
+        if fonts.get(name) != url:
             compiled = compiled.replace(f'<link href="{url}" rel="stylesheet" type="text/css">', "")
             compiled = compiled.replace(f"@import url({url});", "")
-    return compiled
+    return _NO_FONTS.sub("", compiled)
 
 
 _TOLERANT: list[type[Component]] = []

@@ -227,7 +227,8 @@ def render_file(path: Path | str, *, contact: Mapping[str, Any] | None = None, t
     try:
         touch = TouchTemplate(compiled, slots={}, brand=_SAMPLE_BRAND, launch=_SAMPLE_LAUNCH)
     except Invalid as error:
-        raise MarkupError(Problem(0, 0, message) for message in error.fields.values()) from None
+        found = (Problem(0, 0, f"{field}: {message}") for field, message in error.fields.items())
+        raise MarkupError(found) from None
     person = SAMPLE_CONTACT if contact is None else _contact(contact)
     made = touch.render(contact=person, links=touch.destinations(), service=_SAMPLE_SERVICE)
     return made.text if text else made.html

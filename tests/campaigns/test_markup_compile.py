@@ -59,6 +59,15 @@ def test_an_authors_font_takes_the_place_of_a_built_in_one() -> None:
     assert "fonts.googleapis.com/css?family=Roboto" not in page
 
 
+@pytest.mark.parametrize("head", ["", '<mj-style inline="inline">.x { color: red; }</mj-style>'])
+def test_a_font_that_nobody_asked_for_is_not_loaded_from_a_third_party(head: str) -> None:
+    source = in_column('<mj-text>x</mj-text><mj-text font-family="Roboto, Open Sans, Lato">y</mj-text>', head=head)
+    page = compiled(source, slots=()).html
+    assert "googleapis" not in page
+    assert "<link" not in page
+    assert "@import" not in page
+
+
 @pytest.mark.parametrize(
     "inner",
     [
