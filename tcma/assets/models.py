@@ -44,6 +44,11 @@ class Kit(UuidKey, Created, Machine, Base):
 
     assets: Mapped[list[Asset]] = relationship(back_populates="kit", order_by="Asset.position")
 
+    @property
+    def present_assets(self) -> list[Asset]:
+        """Those that have not been removed."""
+        return [asset for asset in self.assets if asset.removed_at is None]
+
     def publish(self, *, by: Actor, at: datetime) -> None:
         self.move("publish", KitStatus.PUBLISHED, by=by)
         self.published_at = at

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from tcma import clock
@@ -70,10 +70,11 @@ def get_kit(session: Session, actor: Actor, kit_id: UUID, *, lock: bool = False)
     return found
 
 
-def _open(actor: Actor) -> tuple[object, ...]:
+def _open(actor: Actor) -> tuple[ColumnElement[bool], ...]:
     today = clock.today(actor.timezone)
     return (
         Kit.status == KitStatus.PUBLISHED,
+        exists().where(KitGrant.kit_id == Kit.id, KitGrant.partner_id == actor.organization_id),
         or_(Kit.begins_on.is_(None), Kit.begins_on <= today),
         or_(Kit.ends_on.is_(None), Kit.ends_on >= today),
     )
@@ -120,6 +121,12 @@ def granted_partner_ids(session: Session, kit_id: UUID) -> set[UUID]:
     return set(session.scalars(select(KitGrant.partner_id).where(KitGrant.kit_id == kit_id)))
 
 
+def count_kits(session: Session, actor: Actor) -> dict[KitStatus, int]:
+    """The vendor's kits by status."""
+    statement = select(Kit.status, func.count()).where(Kit.vendor_id == actor.organization_id).group_by(Kit.status)
+    return {row[0]: row[1] for row in session.execute(statement)}
+
+
 def download_counts(session: Session, version_ids: list[UUID]) -> dict[UUID, int]:
     """Downloads by asset version, as far as the tenant may count them."""
     statement = (
@@ -127,4 +134,4 @@ def download_counts(session: Session, version_ids: list[UUID]) -> dict[UUID, int
         .where(AssetDownload.asset_version_id.in_(version_ids))
         .group_by(AssetDownload.asset_version_id)
     )
-    return dict(session.execute(statement).tuples())
+    return {row[0]: row[1] for row in session.execute(statement)}

@@ -54,7 +54,7 @@ class KitOut(Schema):
     status = Text()
     begins_on = fields.Date(allow_none=True)
     ends_on = fields.Date(allow_none=True)
-    assets = fields.List(fields.Nested(AssetOut))
+    assets = fields.List(fields.Nested(AssetOut), attribute="present_assets")
 
 
 class KitPage(Schema):

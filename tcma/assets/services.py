@@ -219,6 +219,14 @@ def archive_kit(session: Session, actor: Actor, kit_id: UUID) -> Kit:
     return kit
 
 
+def reopen_kit(session: Session, actor: Actor, kit_id: UUID) -> Kit:
+    """Take an archived kit out again, as a draft."""
+    actor.require(Permission.KIT_MANAGE)
+    kit = queries.get_kit(session, actor, kit_id, lock=True)
+    kit.reopen(by=actor)
+    return kit
+
+
 def _own_brand(session: Session, actor: Actor) -> BrandProfile:
     actor.require(Permission.BRAND_MANAGE)
     actor.require_kind(Kind.PARTNER)
@@ -317,6 +325,24 @@ def cobranded(session: Session, actor: Actor, asset_version_id: UUID) -> Cobrand
     actor.require(Permission.COBRAND_MAKE)
     actor.require_kind(Kind.PARTNER)
     version = queries.get_version(session, actor, asset_version_id)
+    found = cobranded_file(session, actor, version)
+    record_download(session, actor, version, cobranded=bool(version.zones))
+    return found
+
+
+def record_download(session: Session, actor: Actor, version: AssetVersion, *, cobranded: bool) -> None:
+    """Count one download by a partner, for the vendor to see."""
+    session.add(
+        AssetDownload(
+            vendor_id=version.vendor_id, partner_id=actor.organization_id, asset_version_id=version.id,
+            user_id=actor.user_id, cobranded=cobranded,
+        )
+    )  # fmt: skip
+    session.flush()
+
+
+def cobranded_file(session: Session, actor: Actor, version: AssetVersion) -> CobrandedFile:
+    """The cached co-branded file of a version that the partner may see, made if it is not there; not a download."""
     brand = queries.find_brand(session, actor.organization_id)
     if brand is None or not (brand.name or brand.legal_name):
         raise Invalid({"": "Your brand profile is empty, so there is nothing to put on the asset. Fill it in first."})
@@ -328,16 +354,7 @@ def cobranded(session: Session, actor: Actor, asset_version_id: UUID) -> Cobrand
             CobrandedFile.partner_id == actor.organization_id, CobrandedFile.content_key == key
         )
     )
-    if found is None:
-        found = _make_cobranded(session, actor, version, key, look)
-    session.add(
-        AssetDownload(
-            vendor_id=version.vendor_id, partner_id=actor.organization_id, asset_version_id=version.id,
-            user_id=actor.user_id, cobranded=bool(zones),
-        )
-    )  # fmt: skip
-    session.flush()
-    return found
+    return found or _make_cobranded(session, actor, version, key, look)
 
 
 def _make_cobranded(session: Session, actor: Actor, version: AssetVersion, key: str, look: BrandKit) -> CobrandedFile:

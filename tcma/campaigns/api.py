@@ -10,13 +10,14 @@ from uuid import UUID
 from flask import g
 from flask_smorest import Blueprint
 
+from tcma.access import Permission
 from tcma.campaigns import launches, queries, services, slots, starter
 from tcma.campaigns import schemas as shapes
 from tcma.campaigns.models import Campaign, CampaignVersion, Launch
 from tcma.campaigns.personalise import Rendered
 from tcma.campaigns.states import CampaignStatus, LaunchStatus
 from tcma.db import db, unit_of_work
-from tcma.errors import Invalid
+from tcma.errors import Invalid, NotFound
 
 blp = Blueprint("api_campaigns", __name__, description="Campaigns, the catalogue and launches before they start")
 blueprints = [blp]
@@ -72,8 +73,8 @@ def _plain(one: starter.StarterCampaign) -> dict[str, Any]:
 @blp.get("/campaigns/<uuid:campaign_id>")
 @blp.response(200, shapes.CampaignOut)
 def read_campaign(campaign_id: UUID) -> Campaign:
-    """One campaign."""
-    return queries.get_campaign(db.session, g.actor, campaign_id)
+    """One campaign with its draft, for its vendor; partners read the catalogue."""
+    return _authored(campaign_id)
 
 
 @blp.patch("/campaigns/<uuid:campaign_id>")
@@ -89,7 +90,15 @@ def edit_campaign(given: dict[str, Any], campaign_id: UUID) -> Campaign:
 @blp.response(200, shapes.ProblemsOut)
 def check_campaign(campaign_id: UUID) -> dict[str, Any]:
     """What stands between the draft and publishing."""
-    return {"problems": services.check_draft(queries.get_campaign(db.session, g.actor, campaign_id))}
+    return {"problems": services.check_draft(_authored(campaign_id))}
+
+
+def _authored(campaign_id: UUID) -> Campaign:
+    """A campaign with its draft, which is the vendor's alone: entitled partners get NotFound as all others."""
+    g.actor.require(Permission.CAMPAIGN_READ)
+    if not g.actor.is_vendor:
+        raise NotFound("Drafts are the vendor's. Read GET /catalogue for what you may launch.")
+    return queries.get_campaign(db.session, g.actor, campaign_id)
 
 
 @blp.post("/campaigns/<uuid:campaign_id>/publication")

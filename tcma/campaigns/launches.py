@@ -22,7 +22,7 @@ from tcma.campaigns import personalise, queries, slots
 from tcma.campaigns.markup import CompiledEmail
 from tcma.campaigns.models import CampaignVersion, Launch
 from tcma.campaigns.personalise import Rendered, TouchTemplate
-from tcma.campaigns.states import CampaignStatus, LaunchStatus
+from tcma.campaigns.states import LaunchStatus
 from tcma.config import settings
 from tcma.errors import Forbidden, IllegalTransition, Invalid, NotFound
 
@@ -38,15 +38,13 @@ def create_launch(session: Session, actor: Actor, campaign_id: UUID, *, name: st
     actor.require(Permission.LAUNCH_MANAGE)
     actor.require_kind(Kind.PARTNER)
     campaign = queries.get_campaign(session, actor, campaign_id)
-    if campaign.status is not CampaignStatus.PUBLISHED or campaign.current_version_id is None:
-        raise NotFound("This campaign is not in your catalogue any more. Choose another one there.")
     partnership = account_queries.get_partnership(session, actor, campaign.vendor_id)
     if partnership.status is not PartnershipStatus.ACTIVE:
         raise Forbidden(
             f"Your partnership with {partnership.vendor.name} is {partnership.status}, so you cannot launch its campaigns. "
             f"Ask your channel manager at {partnership.vendor.name}."
         )
-    version = queries.get_version(session, campaign.current_version_id)
+    version = queries.current_version(session, queries.get_catalogued(session, actor, campaign_id))
     launch = Launch(
         vendor_id=campaign.vendor_id, partner_id=actor.organization_id, campaign_id=campaign.id,
         campaign_version_id=version.id, name=(name or campaign.name).strip()[:120] or campaign.name,

@@ -44,12 +44,9 @@ def list_campaigns(
     return list(session.scalars(statement.order_by(Campaign.id.desc()).limit(limit)))
 
 
-def list_catalogue(
-    session: Session, actor: Actor, *, vendor_id: UUID | None = None, search: str = "", limit: int = 60
-) -> list[Campaign]:
-    """Campaigns that this partner may launch now: granted, published, within their dates."""
+def _catalogue(actor: Actor) -> Select[Campaign]:
     today = clock.today(actor.timezone)
-    statement = (
+    return (
         select(Campaign)
         .join(CampaignGrant, CampaignGrant.campaign_id == Campaign.id)
         .where(
@@ -58,9 +55,22 @@ def list_catalogue(
             or_(Campaign.begins_on.is_(None), Campaign.begins_on <= today),
             or_(Campaign.ends_on.is_(None), Campaign.ends_on >= today),
         )
-        .order_by(Campaign.published_at.desc())
-        .limit(limit)
     )
+
+
+def get_catalogued(session: Session, actor: Actor, campaign_id: UUID) -> Campaign:
+    """A campaign that this partner may launch now, or NotFound: recalled, ended and others' campaigns alike."""
+    found = session.scalar(_catalogue(actor).where(Campaign.id == campaign_id))
+    if found is None:
+        raise NotFound("This campaign is not in your catalogue any more. Choose another one there.")
+    return found
+
+
+def list_catalogue(
+    session: Session, actor: Actor, *, vendor_id: UUID | None = None, search: str = "", limit: int = 60
+) -> list[Campaign]:
+    """Campaigns that this partner may launch now: granted, published, within their dates."""
+    statement = _catalogue(actor).order_by(Campaign.published_at.desc()).limit(limit)
     if vendor_id is not None:
         statement = statement.where(Campaign.vendor_id == vendor_id)
     if search.strip():
@@ -101,6 +111,26 @@ def email_touch(session: Session, version_id: UUID) -> Touch:
     return get_version(session, version_id).email
 
 
+def count_campaigns(session: Session, actor: Actor) -> dict[CampaignStatus, int]:
+    """The vendor's campaigns by status."""
+    statement = (
+        select(Campaign.status, func.count())
+        .where(Campaign.vendor_id == actor.organization_id)
+        .group_by(Campaign.status)
+    )
+    return {row[0]: row[1] for row in session.execute(statement)}
+
+
+def grant_counts(session: Session, campaign_ids: list[UUID]) -> dict[UUID, int]:
+    """For each campaign, to how many partners it is open."""
+    statement = (
+        select(CampaignGrant.campaign_id, func.count())
+        .where(CampaignGrant.campaign_id.in_(campaign_ids))
+        .group_by(CampaignGrant.campaign_id)
+    )
+    return {row[0]: row[1] for row in session.execute(statement)}
+
+
 def granted_partner_ids(session: Session, campaign_id: UUID) -> set[UUID]:
     return set(session.scalars(select(CampaignGrant.partner_id).where(CampaignGrant.campaign_id == campaign_id)))
 
@@ -118,7 +148,7 @@ def launch_counts(session: Session, campaign_ids: list[UUID]) -> dict[UUID, dict
     return {row[0]: {"launches": row[1], "partners": row[2]} for row in session.execute(statement)}
 
 
-def _launches(actor: Actor) -> Select[tuple[Launch]]:
+def _launches(actor: Actor) -> Select[Launch]:
     mine = Launch.partner_id if actor.is_partner else Launch.vendor_id
     return select(Launch).where(mine == actor.organization_id)
 

@@ -94,7 +94,9 @@ def _fill(campaign: Campaign, fields: dict[str, Any]) -> None:
 
 def check_draft(campaign: Campaign) -> list[markup.Problem]:
     """All that stands between the draft and publishing, errors and warnings, with lines and how to mend."""
-    return markup.check(campaign.mjml, slots=slots.parse_slots(campaign.slots))
+    return markup.check(
+        campaign.mjml, slots=slots.parse_slots(campaign.slots), subject=campaign.subject or None, preheader=campaign.preheader
+    )
 
 
 def compile_draft(campaign: Campaign) -> markup.CompiledEmail:
@@ -219,6 +221,14 @@ def archive_campaign(session: Session, actor: Actor, campaign_id: UUID) -> Campa
     actor.require(Permission.CAMPAIGN_MANAGE)
     campaign = queries.get_campaign(session, actor, campaign_id, lock=True)
     campaign.archive(by=actor)
+    return campaign
+
+
+def reopen_campaign(session: Session, actor: Actor, campaign_id: UUID) -> Campaign:
+    """Take an archived campaign out again, as a draft."""
+    actor.require(Permission.CAMPAIGN_MANAGE)
+    campaign = queries.get_campaign(session, actor, campaign_id, lock=True)
+    campaign.reopen(by=actor)
     return campaign
 
 
