@@ -111,7 +111,9 @@ def insert_plainly(owner: str, cast: Cast, fund: Fund, operations: int) -> float
     return seconds
 
 
-def measure(server: EmbeddedPostgres, data: Path, *, operations: int, threads: int, approvals: int) -> dict[str, object]:
+def measure(
+    server: EmbeddedPostgres, data: Path, *, operations: int, threads: int, approvals: int
+) -> dict[str, object]:
     """The row of this benchmark; `value` is operations a second, and `holds` whether every sum was right."""
     server.create_database("bench")
     owner = server.url("tcma_owner", database="bench")

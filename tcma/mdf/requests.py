@@ -17,6 +17,7 @@ from tcma.accounts import queries as accounts_queries
 from tcma.accounts.services import tell
 from tcma.accounts.states import PartnershipStatus
 from tcma.campaigns.models import CampaignVersion, Launch
+from tcma.config import settings
 from tcma.errors import IllegalTransition, Invalid, NotFound, Stale
 from tcma.mdf import ledger, queries
 from tcma.mdf.models import Activity, Claim, Fund, Request
@@ -347,10 +348,10 @@ def _tell_partner(session: Session, actor: Actor, request: Request) -> None:
 def _told(request: Request, actor: Actor) -> dict[str, object]:
     """Plain values for the notification mails."""
     return {
-        "path": f"/requests/{request.id}", "number": request.number, "title": request.title,
+        "url": f"{settings().public_origin}/requests/{request.id}", "number": request.number, "title": request.title,
         "status": str(request.status), "amount": request.budget.format(), "reason": request.decision_reason,
-        "by": actor.organization_name, "due_at": request.due_at.isoformat() if request.due_at else "",
-        "claim_until": request.claim_until.isoformat() if request.claim_until else "",
+        "by": actor.organization_name, "due_at": f"{request.due_at:%d %B %Y}" if request.due_at else "",
+        "claim_until": f"{request.claim_until:%d %B %Y}" if request.claim_until else "",
     }  # fmt: skip
 
 

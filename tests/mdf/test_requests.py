@@ -205,6 +205,7 @@ def test_both_sides_are_told_by_mail(app: Flask, cast: Cast) -> None:
                 cast.channel_manager.email, cast.finance.email, cast.payer.email
             }  # fmt: skip
             assert asked[0].data["amount"] == "€1,000.00"
+            assert asked[0].data["url"].startswith("http://localhost:8000/requests/")
         with unit_of_work(cast.partner_admin) as session:
             told = session.scalars(select(OutboxMail).where(OutboxMail.template == "request_decided")).all()
             assert {one.to_address for one in told} == {cast.partner_admin.email, cast.partner_marketer.email}
