@@ -13,7 +13,7 @@ from flask_smorest import Blueprint
 
 from tcma.access import Permission
 from tcma.db import db, unit_of_work
-from tcma.mdf import ledger, programmes, queries, requests
+from tcma.mdf import api_claims, ledger, programmes, queries, requests
 from tcma.mdf import schemas as s
 from tcma.mdf.models import Activity as ActivityRow
 from tcma.mdf.models import ActivityType, Allocation, Fund, Programme, Request
@@ -22,7 +22,7 @@ programmes_api = Blueprint("api_programmes", __name__, url_prefix="/programmes",
 funds_api = Blueprint("api_funds", __name__, url_prefix="/funds", description="Funds, allocations, balances")
 requests_api = Blueprint("api_requests", __name__, url_prefix="/requests", description="Requests for money")
 activities_api = Blueprint("api_activities", __name__, url_prefix="/activities", description="Approved activities")
-blueprints = [programmes_api, funds_api, requests_api, activities_api]
+blueprints = [programmes_api, funds_api, requests_api, activities_api, *api_claims.blueprints]
 
 
 @programmes_api.route("")
