@@ -651,7 +651,7 @@ def create_tables() -> None:
     sa.UniqueConstraint('partner_id', 'id', name=op.f('uq_contacts_partner_id_id'))
     )
     op.create_index('ix_contacts_search_company', 'contacts', ['partner_id', sa.literal_column('lower(company)').label('lower_company')], unique=False, postgresql_ops={'lower_company': 'text_pattern_ops'})
-    op.create_index('ix_contacts_search_email', 'contacts', ['partner_id', 'email'], unique=False, postgresql_ops={'email': 'text_pattern_ops'})
+    op.create_index('ix_contacts_search_email', 'contacts', ['partner_id', sa.literal_column('lower(email)').label('lower_email')], unique=False, postgresql_ops={'lower_email': 'text_pattern_ops'})
     op.create_index('ix_contacts_search_name', 'contacts', ['partner_id', sa.literal_column('lower(last_name)').label('lower_last_name')], unique=False, postgresql_ops={'lower_last_name': 'text_pattern_ops'})
     op.create_table('imports',
     sa.Column('partner_id', sa.Uuid(), nullable=False),

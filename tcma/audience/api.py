@@ -12,6 +12,7 @@ from flask import g
 from flask_smorest import Blueprint
 from werkzeug.datastructures import FileStorage
 
+from tcma.access import Permission
 from tcma.audience import imports, queries, services
 from tcma.audience import schemas as shapes
 from tcma.audience.models import Contact, Import
@@ -51,14 +52,16 @@ def run_import(given: dict[str, Any], import_id: UUID) -> Import:
 @blp.response(200, shapes.ImportOut)
 def read_import(import_id: UUID) -> Import:
     """How far an import is."""
+    g.actor.require(Permission.CONTACT_READ)
     return queries.get_import(db.session, g.actor, import_id)
 
 
 @blp.get("/imports/<uuid:import_id>/rows")
 @blp.arguments(shapes.ContactPageIn(only=("after", "limit")), location="query")
 @blp.response(200, shapes.ImportRowPage)
-def read_import_rows(given: dict[str, int], import_id: UUID) -> dict[str, Any]:
+def read_import_rows(given: dict[str, Any], import_id: UUID) -> dict[str, Any]:
     """Rows that were refused or warned about, with why and how to mend them."""
+    g.actor.require(Permission.CONTACT_READ)
     queries.get_import(db.session, g.actor, import_id)
     rows = queries.import_rows(db.session, g.actor, import_id, **given)
     return {"items": rows, "next": rows[-1].row_number if len(rows) == given["limit"] else None}
@@ -69,6 +72,7 @@ def read_import_rows(given: dict[str, int], import_id: UUID) -> dict[str, Any]:
 @blp.response(200, shapes.ContactPage)
 def list_contacts(given: dict[str, Any]) -> dict[str, Any]:
     """Contacts; `search` is the beginning of an address, last name or company."""
+    g.actor.require(Permission.CONTACT_READ)
     rows = queries.list_contacts(db.session, g.actor, list_id=given.pop("list"), **given)
     return {"items": rows, "next": rows[-1].id if len(rows) == given["limit"] else None}
 
@@ -102,6 +106,7 @@ def erase_contact(contact_id: int) -> None:
 @blp.response(200, shapes.ListPage)
 def list_lists() -> dict[str, Any]:
     """Lists with how many contacts are on each."""
+    g.actor.require(Permission.CONTACT_READ)
     found = queries.list_lists(db.session, g.actor)
     return {"items": [{"id": one.id, "name": one.name, "contacts": count} for one, count in found]}
 

@@ -19,24 +19,30 @@ from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from tcma import audit, clock, jobs
+from tcma import audit, clock, ids, jobs
 from tcma.access import Actor, Kind, Permission
 from tcma.accounts import queries as account_queries
 from tcma.audience import queries, services
 from tcma.audience.addresses import email_key
-from tcma.audience.models import Consent, Contact, Import, ImportRow, ListMember
+from tcma.audience.models import Consent, Contact, Import, ImportRow, ListMember, Suppression
 from tcma.audience.rows import FIELDS, RowReader, Status, Verdict
-from tcma.audience.states import ConsentBasis, ImportStatus
+from tcma.audience.states import ConsentBasis, ImportStatus, SuppressionReason, SuppressionScope
 from tcma.audience.tables import Table, open_table, suggest_mapping
 from tcma.config import settings
-from tcma.db import elevated, unit_of_work
+from tcma.db import after_commit, elevated, unit_of_work
 from tcma.errors import Invalid
-from tcma.storage import storage
+from tcma.storage import FileMissing, storage
 
 RUN = "tcma.audience.run_import"
 CHUNK = 2000
 LEASE = timedelta(minutes=5)
 SAMPLE_ROWS = 5
+COUNTED_AT_ONCE = 2 * 1024 * 1024
+"""Bytes up to which the rows are counted while the person waits; longer files are counted by the worker."""
+ERASED_REASON = {
+    "code": "erased",
+    "message": "This person asked to be forgotten. Take them out of your own files as well.",
+}
 MAX_SHOWN_REASONS = 20_000
 """Rows with a verdict that are kept for mending; the counts go on."""
 
@@ -50,12 +56,15 @@ def create_import(session: Session, actor: Actor, *, filename: str, path: Path) 
     actor.require_kind(Kind.PARTNER)
     found = open_table(path, filename)
     sample = found.sample(SAMPLE_ROWS)
+    size = path.stat().st_size
+    import_id = ids.new_id()
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         file.seek(0)
         row = Import(
-            partner_id=actor.organization_id, filename=Path(filename).name[:200] or "contacts",
-            storage_key=f"imports/{actor.organization_id}/{digest}", size=path.stat().st_size, sha256=digest,
+            id=import_id, partner_id=actor.organization_id, filename=Path(filename).name[:200] or "contacts",
+            storage_key=f"imports/{actor.organization_id}/{import_id}", size=size, sha256=digest,
+            total_rows=sum(1 for _ in found.rows()) if size <= COUNTED_AT_ONCE else None,
             columns=list(found.columns), sample=[list(one.cells) for one in sample],
             mapping=suggest_mapping(found.columns, sample), warnings=[one.message for one in found.warnings],
         )  # fmt: skip
@@ -89,7 +98,7 @@ def queue_import(
         raise Invalid(wrong)
     chosen = services.create_list(session, actor, name=list_name or Path(row.filename).stem[:80] or "Imported")
     row.mapping, row.basis, row.basis_source = dict(mapping), basis, basis_source.strip()[:300]
-    row.list_id = chosen.id
+    row.list_id, row.lease_until = chosen.id, None
     row.queue(by=actor)
     session.flush()
     jobs.enqueue(session, RUN, row.partner_id, row.id)
@@ -102,7 +111,14 @@ def cancel_import(session: Session, actor: Actor, import_id: UUID) -> Import:
     row = queries.get_import(session, actor, import_id, lock=True)
     if row.status is not ImportStatus.CANCELLED:
         row.cancel(by=actor, at=clock.now())
+        _drop_file(session, row)
     return row
+
+
+def _drop_file(session: Session, row: Import) -> None:
+    """What the file said is in the contacts now, or is not wanted: the file of a person's data goes."""
+    key, row.sample = row.storage_key, []
+    after_commit(session, lambda: storage().delete(key))
 
 
 def run_import(actor: Actor, import_id: UUID) -> None:
@@ -121,14 +137,22 @@ def run_import(actor: Actor, import_id: UUID) -> None:
         key, filename, done = row.storage_key, row.filename, row.done_rows
     with tempfile.TemporaryDirectory(prefix="tcma-import-") as folder:
         path = Path(folder) / "file"
-        with storage().open(key) as source, path.open("wb") as target:
-            shutil.copyfileobj(source, target, 1 << 20)
         try:
+            with storage().open(key) as source, path.open("wb") as target:
+                shutil.copyfileobj(source, target, 1 << 20)
             _work_through(actor, import_id, open_table(path, filename), skip=done)
+        except FileMissing:
+            _fail(actor, import_id, "The uploaded file is not there any more. Upload it again.")
         except Invalid as error:
-            with unit_of_work(actor) as session:
-                row = queries.get_import(session, actor, import_id, lock=True)
-                row.fail(by=actor, error=error.message, at=clock.now())
+            _fail(actor, import_id, error.message)
+
+
+def _fail(actor: Actor, import_id: UUID, why: str) -> None:
+    with unit_of_work(actor) as session:
+        row = queries.get_import(session, actor, import_id, lock=True)
+        if row.status is ImportStatus.RUNNING:
+            row.lease_until = None
+            row.fail(by=actor, error=why, at=clock.now())
 
 
 def _work_through(actor: Actor, import_id: UUID, found: Table, *, skip: int) -> None:
@@ -137,21 +161,22 @@ def _work_through(actor: Actor, import_id: UUID, found: Table, *, skip: int) -> 
         reader = RowReader(row.mapping, default_region=_region(session, actor))
         if row.total_rows is None:
             queries.get_import(session, actor, import_id, lock=True).total_rows = sum(1 for _ in found.rows())
-    rows = islice(found.rows(), skip, None)
+    rows, done = islice(found.rows(), skip, None), skip
     while chunk := list(islice(rows, CHUNK)):
         verdicts = [(reader(raw), [str(cell) for cell in raw.cells]) for raw in chunk]
         with unit_of_work(actor) as session:
             row = queries.get_import(session, actor, import_id, lock=True)
-            if row.status is not ImportStatus.RUNNING:
-                return
+            if row.status is not ImportStatus.RUNNING or row.done_rows != done:
+                return  # cancelled, or another worker took over after this one's lease ran out
             _take_chunk(session, row, verdicts)
-            row.done_rows += len(chunk)
+            row.done_rows = done = done + len(chunk)
             row.lease_until = clock.now() + LEASE
     with unit_of_work(actor) as session:
         row = queries.get_import(session, actor, import_id, lock=True)
         if row.status is ImportStatus.RUNNING:
             row.total_rows, row.lease_until = row.done_rows, None
             row.finish(by=actor, at=clock.now())
+            _drop_file(session, row)
 
 
 def _region(session: Session, actor: Actor) -> str | None:
@@ -161,28 +186,59 @@ def _region(session: Session, actor: Actor) -> str | None:
 def _take_chunk(session: Session, row: Import, verdicts: list[tuple[Verdict, list[str]]]) -> None:
     """Contacts, list, consent and verdicts of one chunk; the first of several rows with one address counts."""
     secret = settings().suppression_secret
+    keys = {one.number: email_key(one.values.address, secret=secret) for one, _ in verdicts if one.values is not None}
+    erased = _erased(session, row, set(keys.values()))
     people: dict[bytes, dict[str, Any]] = {}
     kept: list[dict[str, Any]] = []
     for verdict, cells in verdicts:
         values = verdict.values
-        if values is None:
+        if values is None or keys[verdict.number] in erased:
             row.refused_count += 1
-            kept.append(_kept(row, verdict, cells))
+            kept.append(_kept(row, verdict, cells) if values is None else _kept_of_erased(row, verdict))
             continue
         if verdict.status is Status.WARNING:
             row.warning_count += 1
             kept.append(_kept(row, verdict, cells))
-        key = email_key(values.address, secret=secret)
+        key = keys[verdict.number]
         if key in people:
             row.duplicate_count += 1
             continue
-        people[key] = {"email_key": key, "email": values.email, **{name: getattr(values, name) for name in services.TEXT_FIELDS}}
+        texts = {name: getattr(values, name) for name in services.TEXT_FIELDS}
+        people[key] = {"email_key": key, "email": values.email, **texts}
+    _without_earlier(session, row, people)
     if people:
         _upsert(session, row, people)
     room = MAX_SHOWN_REASONS - row.refused_count - row.warning_count + len(kept)
     if kept and room > 0:
         session.execute(insert(ImportRow).values(kept[:room]).on_conflict_do_nothing())
     session.flush()
+
+
+def _erased(session: Session, row: Import, keys: set[bytes]) -> set[bytes]:
+    """Who asked to be forgotten: a file must not bring their data back."""
+    statement = select(Suppression.email_key).where(
+        Suppression.scope == SuppressionScope.PARTNER, Suppression.partner_id == row.partner_id,
+        Suppression.reason == SuppressionReason.ERASED, Suppression.email_key.in_(keys),
+    )  # fmt: skip
+    return set(session.scalars(statement))
+
+
+def _kept_of_erased(row: Import, verdict: Verdict) -> dict[str, Any]:
+    """That the row was refused, and nothing of what it says."""
+    return {
+        "partner_id": row.partner_id, "import_id": row.id, "row_number": verdict.number,
+        "verdict": str(Status.REFUSED), "reasons": [ERASED_REASON], "cells": [],
+    }  # fmt: skip
+
+
+def _without_earlier(session: Session, row: Import, people: dict[bytes, dict[str, Any]]) -> None:
+    """Take out who came in an earlier chunk of this import: they are duplicates as well."""
+    statement = select(Contact.email_key).where(
+        Contact.partner_id == row.partner_id, Contact.email_key.in_(people), Contact.import_id == row.id
+    )
+    for key in session.scalars(statement):
+        del people[key]
+        row.duplicate_count += 1
 
 
 def _kept(row: Import, verdict: Verdict, cells: list[str]) -> dict[str, Any]:
@@ -197,8 +253,15 @@ def _upsert(session: Session, row: Import, people: dict[bytes, dict[str, Any]]) 
     """One statement for contacts, one for the list, one for consent. An empty cell never wipes what is known."""
     now = clock.now()
     values = [
-        {**one, "partner_id": row.partner_id, "import_id": row.id, "created_at": now, "updated_at": now, "no_tracking": False}
-        for one in people.values()
+        {
+            **one,
+            "partner_id": row.partner_id,
+            "import_id": row.id,
+            "created_at": now,
+            "updated_at": now,
+            "no_tracking": False,
+        }
+        for _, one in sorted(people.items())  # one order for all, so that two imports never wait for each other
     ]
     statement = insert(Contact).values(values)
     new = statement.excluded
@@ -207,7 +270,7 @@ def _upsert(session: Session, row: Import, people: dict[bytes, dict[str, Any]]) 
     }
     back = statement.on_conflict_do_update(
         index_elements=["partner_id", "email_key"],
-        set_={**changes, "email": new.email, "updated_at": now, "erased_at": None},
+        set_={**changes, "email": new.email, "import_id": row.id, "updated_at": now, "erased_at": None},
     ).returning(Contact.id, text("(xmax = 0) AS fresh"))
     found = session.execute(back, execution_options={"synchronize_session": False}).all()
     fresh = sum(1 for one in found if one[1])
@@ -216,7 +279,12 @@ def _upsert(session: Session, row: Import, people: dict[bytes, dict[str, Any]]) 
     contact_ids = [one[0] for one in found]
     session.execute(
         insert(ListMember)
-        .values([{"list_id": row.list_id, "contact_id": one, "partner_id": row.partner_id, "added_at": now} for one in contact_ids])
+        .values(
+            [
+                {"list_id": row.list_id, "contact_id": one, "partner_id": row.partner_id, "added_at": now}
+                for one in contact_ids
+            ]
+        )
         .on_conflict_do_nothing()
     )
     source = f"{row.basis_source} (import {row.id})"
@@ -253,10 +321,14 @@ def sweep_due(session: Session) -> list[tuple[UUID, UUID]]:
 
 
 def mended_rows(session: Session, actor: Actor, import_id: UUID) -> Iterator[list[str]]:
-    """The rows that were refused, with their cells as they were and why: to mend and import again."""
-    queries.get_import(session, actor, import_id)
+    """The rows that were refused, with their cells as they were and why: to mend and import again.
+
+    Each has its number, a cell for each column of the file, and the reasons.
+    """
+    width = len(queries.get_import(session, actor, import_id).columns)
     after = 0
-    while rows := queries.import_rows(session, actor, import_id, after=after, limit=500):
+    while rows := queries.import_rows(session, actor, import_id, after=after, limit=500, verdict=Status.REFUSED):
         for one in rows:
-            yield [str(one.row_number), *map(str, one.cells), "; ".join(str(r["message"]) for r in one.reasons)]
+            cells = [*map(str, one.cells), *[""] * width][:width]
+            yield [str(one.row_number), *cells, "; ".join(str(r["message"]) for r in one.reasons)]
         after = rows[-1].row_number

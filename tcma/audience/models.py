@@ -50,8 +50,8 @@ class Contact(BigKey, Created, Base):
 Index(
     "ix_contacts_search_email",
     Contact.partner_id,
-    Contact.email,
-    postgresql_ops={"email": "text_pattern_ops"},
+    func.lower(Contact.email).label("lower_email"),
+    postgresql_ops={"lower_email": "text_pattern_ops"},
 )
 Index(
     "ix_contacts_search_name",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -14,13 +15,29 @@ from tcma.audience.models import Consent, Contact, ContactList, Import, ImportRo
 from tcma.audience.states import SuppressionScope
 from tcma.errors import NotFound
 
+MAX_ID = 2**63
 REFUSALS = ("suppressed_platform", "suppressed_vendor", "suppressed_partner", "no_consent")
 
 
 def get_contact(session: Session, actor: Actor, contact_id: int, *, lock: bool = False) -> Contact:
     statement = select(Contact).where(Contact.partner_id == actor.organization_id, Contact.id == contact_id)
+    if not 0 < contact_id < MAX_ID:
+        raise NotFound()
     found = session.scalar(statement.with_for_update() if lock else statement)
     if found is None or found.erased_at is not None:
+        raise NotFound()
+    return found
+
+
+def get_contacts(session: Session, actor: Actor, contact_ids: Iterable[int]) -> list[Contact]:
+    """These contacts by id; raises NotFound if one of them is not the actor's."""
+    wanted = {one for one in contact_ids if 0 < one < MAX_ID}
+    asked = set(contact_ids)
+    statement = select(Contact).where(
+        Contact.partner_id == actor.organization_id, Contact.id.in_(wanted), Contact.erased_at.is_(None)
+    )
+    found = list(session.scalars(statement.order_by(Contact.id))) if wanted else []
+    if len(found) < len(asked):
         raise NotFound()
     return found
 
@@ -45,11 +62,11 @@ def list_contacts(
     statement = select(Contact).where(
         Contact.partner_id == actor.organization_id, Contact.id > after, Contact.erased_at.is_(None)
     )
-    wanted = search.strip().lower()
+    wanted = search.replace("\0", "").strip().lower()
     if wanted:
         statement = statement.where(
             or_(
-                prefix(Contact.email, wanted),
+                prefix(func.lower(Contact.email), wanted),
                 prefix(func.lower(Contact.last_name), wanted),
                 prefix(func.lower(Contact.company), wanted),
             )
@@ -69,7 +86,9 @@ def list_lists(session: Session, actor: Actor) -> list[tuple[ContactList, int]]:
     """Each list with how many contacts are on it, by name."""
     statement = (
         select(ContactList, func.count(ListMember.contact_id))
-        .outerjoin(ListMember, and_(ListMember.list_id == ContactList.id, ListMember.partner_id == ContactList.partner_id))
+        .outerjoin(
+            ListMember, and_(ListMember.list_id == ContactList.id, ListMember.partner_id == ContactList.partner_id)
+        )
         .where(ContactList.partner_id == actor.organization_id)
         .group_by(ContactList.id)
         .order_by(ContactList.name)
@@ -118,23 +137,23 @@ def list_imports(session: Session, actor: Actor, *, limit: int = 20) -> list[Imp
     return list(session.scalars(statement))
 
 
-def import_rows(session: Session, actor: Actor, import_id: UUID, *, after: int = 0, limit: int = 100) -> list[ImportRow]:
-    statement = (
-        select(ImportRow)
-        .where(
-            ImportRow.partner_id == actor.organization_id, ImportRow.import_id == import_id, ImportRow.row_number > after
-        )
-        .order_by(ImportRow.row_number)
-        .limit(limit)
+def import_rows(
+    session: Session, actor: Actor, import_id: UUID, *, after: int = 0, limit: int = 100, verdict: str | None = None
+) -> list[ImportRow]:
+    """Rows with something to say, by their number in the file; `verdict` is refused or warning."""
+    statement = select(ImportRow).where(
+        ImportRow.partner_id == actor.organization_id, ImportRow.import_id == import_id, ImportRow.row_number > after
     )
-    return list(session.scalars(statement))
+    if verdict is not None:
+        statement = statement.where(ImportRow.verdict == verdict)
+    return list(session.scalars(statement.order_by(ImportRow.row_number).limit(limit)))
 
 
 def _live(suppression: Any) -> Any:
     return or_(suppression.until.is_(None), suppression.until > clock.now())
 
 
-def _suppressed(scope: SuppressionScope, *, partner_id: UUID, vendor_id: UUID) -> Any:
+def _suppressed(scope: SuppressionScope, *, partner_id: UUID, vendor_id: UUID | None) -> Any:
     """Whether the contact's address is refused in `scope`."""
     conditions = [Suppression.email_key == Contact.email_key, Suppression.scope == scope, _live(Suppression)]
     if scope is SuppressionScope.PARTNER:
@@ -144,8 +163,11 @@ def _suppressed(scope: SuppressionScope, *, partner_id: UUID, vendor_id: UUID) -
     return exists().where(*conditions)
 
 
-def refusal_of(partner_id: UUID, vendor_id: UUID) -> Any:
-    """SQL for why a contact may not be written to for this vendor, or NULL where it may."""
+def refusal_of(partner_id: UUID, vendor_id: UUID | None) -> Any:
+    """SQL for why a contact may not be written to for this vendor, or NULL where it may.
+
+    Without a vendor only what holds for all of them counts.
+    """
     latest = (
         select(Consent.withdrawn)
         .where(
@@ -199,7 +221,7 @@ def audience_counts(session: Session, partner_id: UUID, vendor_id: UUID, audienc
     return {"total": sum(found.values()), "sendable": found.get(None, 0), **counts}
 
 
-def still_refused(session: Session, partner_id: UUID, vendor_id: UUID, contact_ids: list[int]) -> dict[int, str]:
+def still_refused(session: Session, partner_id: UUID, vendor_id: UUID | None, contact_ids: list[int]) -> dict[int, str]:
     """Of these contacts those who must not be written to now, with why: the check at send time."""
     if not contact_ids:
         return {}
@@ -228,10 +250,18 @@ def contact_values(session: Session, partner_id: UUID, contact_ids: list[int]) -
     return found
 
 
-def audience_sample(session: Session, partner_id: UUID, vendor_id: UUID, audience: dict[str, Any], *, limit: int = 8) -> list[int]:
+def audience_sample(
+    session: Session, partner_id: UUID, vendor_id: UUID, audience: dict[str, Any], *, limit: int = 8
+) -> list[int]:
     """A few contact ids of the audience, to preview as."""
     rows = audience_rows(partner_id, vendor_id, audience).subquery()
     return list(session.scalars(select(rows.c.contact_id).where(rows.c.refusal.is_(None)).limit(limit)))
+
+
+def count_contacts(session: Session, actor: Actor) -> int:
+    """How many contacts the actor's organization has."""
+    statement = select(func.count()).where(Contact.partner_id == actor.organization_id, Contact.erased_at.is_(None))
+    return session.scalar(statement) or 0
 
 
 def suppression_of(session: Session, partner_id: UUID, email_key: bytes) -> Suppression | None:

@@ -82,7 +82,7 @@ class ContactOut(ContactFields):
 class ContactPageIn(Schema):
     search = Text(load_default="")
     list = fields.UUID(load_default=None, allow_none=True)
-    after = fields.Integer(load_default=0)
+    after = fields.Integer(load_default=0, validate=validate.Range(0, 2**63 - 1))
     limit = fields.Integer(load_default=50, validate=validate.Range(1, 500))
 
 

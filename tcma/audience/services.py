@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import Text, cast, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -15,7 +15,7 @@ from tcma import audit, clock, events
 from tcma.access import Actor, Kind, Permission
 from tcma.audience import queries
 from tcma.audience.addresses import AddressRefused, email_key, normalise
-from tcma.audience.models import Consent, Contact, ContactList, ImportRow, ListMember, Suppression
+from tcma.audience.models import Consent, Contact, ContactList, Import, ImportRow, ListMember, Suppression
 from tcma.audience.states import ConsentBasis, SuppressionReason, SuppressionScope
 from tcma.config import settings
 from tcma.errors import Invalid
@@ -56,14 +56,27 @@ def delete_list(session: Session, actor: Actor, list_id: UUID) -> None:
 
 
 def add_to_list(session: Session, actor: Actor, list_id: UUID, contact_ids: Iterable[int]) -> None:
+    """Put contacts on a list; those who are on it already stay. Raises NotFound for what is not the actor's."""
     actor.require(Permission.CONTACT_MANAGE)
     chosen = queries.get_list(session, actor, list_id)
     rows = [
-        {"list_id": chosen.id, "contact_id": one, "partner_id": actor.organization_id, "added_at": clock.now()}
-        for one in contact_ids
+        {"list_id": chosen.id, "contact_id": one.id, "partner_id": actor.organization_id, "added_at": clock.now()}
+        for one in queries.get_contacts(session, actor, list(contact_ids))
     ]
     if rows:
         session.execute(insert(ListMember).values(rows).on_conflict_do_nothing())
+
+
+def leave_list(session: Session, actor: Actor, list_id: UUID, contact_id: int) -> None:
+    """Take one contact off a list; the contact stays."""
+    actor.require(Permission.CONTACT_MANAGE)
+    chosen = queries.get_list(session, actor, list_id)
+    session.execute(
+        delete(ListMember).where(
+            ListMember.partner_id == actor.organization_id, ListMember.list_id == chosen.id,
+            ListMember.contact_id == contact_id,
+        )
+    )  # fmt: skip
 
 
 def add_contact(
@@ -201,16 +214,27 @@ def erase_contact(session: Session, actor: Actor, contact_id: int) -> None:
     key, partner_id = contact.email_key, contact.partner_id
     address = contact.email
     suppress(
-        session, actor, partner_id=partner_id, email_key=key, reason=SuppressionReason.ERASED, source="erased on request"
+        session,
+        actor,
+        partner_id=partner_id,
+        email_key=key,
+        reason=SuppressionReason.ERASED,
+        source="erased on request",
     )
     session.execute(delete(ListMember).where(ListMember.partner_id == partner_id, ListMember.contact_id == contact.id))
-    session.execute(
-        delete(ImportRow).where(ImportRow.partner_id == partner_id, ImportRow.cells.contains([address]))
-    )
+    _forget_in_imports(session, partner_id, address)
     contact.email = ""
     for name in TEXT_FIELDS:
         setattr(contact, name, "")
-    contact.erased_at = clock.now()
+    contact.no_tracking, contact.erased_at = True, clock.now()
     session.flush()
     audit.record(session, actor, "contact.erase", contact)
     events.publish(session, actor, events.ContactErased(partner_id, contact.id, key))
+
+
+def _forget_in_imports(session: Session, partner_id: UUID, address: str) -> None:
+    """Take a person's rows out of what imports keep: rows with a verdict, and the first rows shown while mapping."""
+    told = func.lower(cast(ImportRow.cells, Text)).contains(address.lower(), autoescape=True)
+    session.execute(delete(ImportRow).where(ImportRow.partner_id == partner_id, told))
+    for one in session.scalars(select(Import).where(Import.partner_id == partner_id, Import.sample != [])):
+        one.sample = [row for row in one.sample if not any(address.lower() in str(cell).lower() for cell in row)]
