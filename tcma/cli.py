@@ -174,6 +174,7 @@ def render(*, file: Path, contact: str | None, as_text: bool) -> None:
     import json
 
     from tcma.campaigns import starter
+    from tcma.campaigns.markup import MarkupError
 
     try:
         person = json.loads(contact) if contact else {}
@@ -181,11 +182,11 @@ def render(*, file: Path, contact: str | None, as_text: bool) -> None:
         raise click.BadParameter(f"not JSON: {error}", param_hint="--contact") from error
     if not isinstance(person, dict):
         raise click.BadParameter('an object such as {"first_name": "Ada"}', param_hint="--contact")
-    result = starter.render_file(file, contact=person)
-    if result.problems:
-        click.echo(starter.format_problems(result.problems, file), err=True)
+    try:
+        click.echo(starter.render_file(file, contact=person, text=as_text))
+    except MarkupError as error:
+        click.echo(starter.format_problems(error.problems, file), err=True)
         sys.exit(1)
-    click.echo(result.text if as_text else result.html)
 
 
 @main.command()

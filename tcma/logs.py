@@ -10,7 +10,7 @@ import structlog
 
 def configure_logs(form: str) -> None:
     """Set structlog up once a process; `form` is "text" or "json"."""
-    shared = [
+    shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -282,7 +282,7 @@ class Tour:
             "currency": values.get("currency") or "EUR", "net": values.get("net") or values.get("gross") or "1200.00",
             "tax": values.get("tax") or "0", "read": sorted(values),
         }  # fmt: skip
-        found["gross"] = values.get("gross") or str(Decimal(found["net"]) + Decimal(found["tax"]))
+        found["gross"] = values.get("gross") or str(Decimal(str(found["net"])) + Decimal(str(found["tax"])))
         self.story.ids["invoice"] = found
         return found
 
@@ -291,7 +291,7 @@ class Tour:
 
     def programme(self) -> str:
         invoice, today = self._invoice(), clock.today()
-        wanted = Decimal(invoice["net"])
+        wanted = Decimal(str(invoice["net"]))
         begins = min(today - timedelta(days=90), date.fromisoformat(invoice["date"]))
         made = self._as(
             "approver", "POST", "/programmes",

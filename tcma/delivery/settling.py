@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import bindparam, select, update
@@ -44,7 +44,8 @@ def settle(session: Session, launch_id: UUID, worker: str, results: list[tuple[i
 def _settled(
     launch_id: UUID, worker: str, delivery_id: int, attempts: int, reply: Reply, *, now: datetime
 ) -> dict[str, Any]:
-    status, due, settled = DeliveryStatus(reply.kind) if reply.kind is not ReplyKind.DEFERRED else None, now, now
+    status = DeliveryStatus(reply.kind) if reply.kind is not ReplyKind.DEFERRED else None
+    due, settled = now, cast("datetime | None", now)
     reason = (
         None if status is DeliveryStatus.SENT else (reply.enhanced or (str(reply.code) if reply.code else "no_answer"))
     )

@@ -20,22 +20,22 @@ REASONS = {
 }
 
 
-class RejectForm(FlaskForm):
+class RejectForm(FlaskForm):  # type: ignore[misc]
     reason = SelectField(_l("Why"), choices=[SelectChoice("", _l("Choose …")), *(SelectChoice(str(key), words) for key, words in REASONS.items())])
     words = StringField(_l("In your words"))
 
 
-class WinForm(FlaskForm):
+class WinForm(FlaskForm):  # type: ignore[misc]
     amount = StringField(_l("Amount won"))
 
 
-class LoseForm(FlaskForm):
+class LoseForm(FlaskForm):  # type: ignore[misc]
     reason = StringField(_l("Why was it lost"))
 
 
-class NoteForm(FlaskForm):
+class NoteForm(FlaskForm):  # type: ignore[misc]
     text = TextAreaField(_l("Note"))
 
 
-class StepForm(FlaskForm):
+class StepForm(FlaskForm):  # type: ignore[misc]
     next_step = StringField(_l("Next step"))

@@ -17,7 +17,7 @@ from tcma.leads.models import Lead, LeadActivity, LeadTotals
 from tcma.leads.states import LeadStatus
 
 
-def _mine(actor: Actor) -> Select[tuple[Lead]]:
+def _mine(actor: Actor) -> Select[Lead]:
     if actor.is_partner:
         return select(Lead).where(Lead.partner_id == actor.organization_id)
     return select(Lead).where(
@@ -63,7 +63,8 @@ def list_leads(
 
 def status_counts(session: Session, actor: Actor) -> dict[LeadStatus, int]:
     rows = _mine(actor).where(Lead.erased_at.is_(None)).subquery()
-    found = dict(session.execute(select(rows.c.status, func.count()).group_by(rows.c.status)).tuples())
+    counted = select(rows.c.status, func.count()).group_by(rows.c.status)
+    found: dict[str, int] = {row[0]: row[1] for row in session.execute(counted)}
     return {status: found.get(status, 0) for status in LeadStatus}
 
 
@@ -105,4 +106,4 @@ def summed(session: Session, actor: Actor) -> dict[str, int]:
             mine == actor.organization_id
         )
     ).one()
-    return {name: int(value) for name, value in zip(names, row, strict=True)}
+    return {name: int(value or 0) for name, value in zip(names, tuple(row), strict=True)}

@@ -301,7 +301,7 @@ def count_lead_totals(session: Session, launch: Launch) -> None:
     values = {
         "launch_id": launch.id, "vendor_id": launch.vendor_id, "partner_id": launch.partner_id, "views": views or 0,
         "answers": answers or 0, "leads": row[0], "accepted": row[1], "won": row[2], "lost": row[3],
-        "won_minor": int(row[4]), "overdue": row[5], "currency": currency, "counted_at": clock.now(),
+        "won_minor": int(row[4] or 0), "overdue": row[5], "currency": currency, "counted_at": clock.now(),
     }  # fmt: skip
     statement = insert(LeadTotals).values(values)
     session.execute(
