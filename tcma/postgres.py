@@ -208,15 +208,18 @@ class EmbeddedPostgres:
         return programs.run(path, *arguments, uid=self.place.uid, gid=self.place.gid, timeout=timeout)
 
     def _stop(self, *, timeout: float) -> None:
-        if self.pid() is None:
+        pid = self.pid()
+        if pid is None:
             return
         stop = ["pg_ctl", "stop", "-D", str(self.place.pgdata), "-w"]
         stopped = self._run(*stop, "-m", "fast", "-t", str(int(timeout)))
         if stopped.returncode != 0 and self.pid() is not None:
             # Shut down without a checkpoint: the next start recovers from the log, nothing is lost.
             self._run(*stop, "-m", "immediate", "-t", "15")
-        if left := self.pid():
-            raise PostgresError(f"The database server, process {left}, does not stop. End it by hand.")
+        if self.pid() is not None:
+            raise PostgresError(f"The database server, process {pid}, does not stop. End it by hand.")
+        if child := _children.pop(pid, None):
+            child.wait(timeout=10)
 
     def _ensure_initialised(self) -> None:
         place = self.place
@@ -314,7 +317,7 @@ class EmbeddedPostgres:
                 self.bin_dir / "postgres", "-D", str(place.pgdata), uid=place.uid, gid=place.gid, output=log,
                 ends_with_us=signal.SIGQUIT,
             )  # fmt: skip
-        _children.append(child)
+        _children[child.pid] = child
         until = time.monotonic() + timeout
         while time.monotonic() < until and child.poll() is None:
             with suppress(OSError, IndexError):
@@ -375,8 +378,8 @@ class EmbeddedPostgres:
                 connection.execute(statement.format(sql.Identifier(role), sql.Literal(self.password(role))))
 
 
-# Servers that are our own children; kept so that each is reaped and none is collected while it runs.
-_children: list[subprocess.Popen[bytes]] = []
+# Servers that are our own children, by process id, until they are reaped.
+_children: dict[int, subprocess.Popen[bytes]] = {}
 
 
 def _works_in(process: psutil.Process, pgdata: Path) -> bool:

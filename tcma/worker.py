@@ -18,7 +18,9 @@ from celery import Celery, Task
 from celery.concurrency import get_implementation
 from celery.platforms import SecurityWarning
 from celery.signals import setup_logging, worker_ready
+from kombu import pools
 from kombu.entity import Queue
+from kombu.transport.sqlalchemy import Channel
 from sqlalchemy import create_engine
 
 from tcma.config import Settings, settings
@@ -102,6 +104,14 @@ def make_celery(app: Flask) -> Celery:
     celery.set_default()
     app.extensions["celery"] = celery
     return celery
+
+
+def close_connections(celery: Celery) -> None:
+    """Close what this process opened to brokers. `celery` sends no more afterwards."""
+    celery.close()
+    pools.reset()
+    for engine, _ in Channel._engines.values():
+        engine.dispose()
 
 
 def task_modules() -> list[str]:
