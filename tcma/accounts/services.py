@@ -130,7 +130,8 @@ def activate_partnership(session: Session, actor: Actor, partnership: Partnershi
     """Open the programme to the partner; later rooms hear of it."""
     partnership.activate(by=actor, at=clock.now())
     session.flush()
-    events.publish(session, actor, events.PartnershipActivated(partnership.vendor_id, partnership.partner_id))
+    with elevated(session, "a partner that accepts the terms is granted what its vendor has for all partners"):
+        events.publish(session, actor, events.PartnershipActivated(partnership.vendor_id, partnership.partner_id))
 
 
 def tell(

@@ -171,16 +171,17 @@ def _delivery_of(session: Session, data: tokens.TokenData) -> tuple[Delivery, La
 # -- loading -------------------------------------------------------------------------------------------
 
 
-def load_hits() -> int:
-    """Load all spooled hits of this machine, once each; how many. Another loader at work means 0.
+def load_hits(folder: Path | None = None) -> int:
+    """Load all spooled hits of this machine (or of `folder`), once each; how many. Another loader at work means 0.
 
     Opens units of work of its own: one for each piece of a segment, with the offset in the same transaction.
     """
     done = 0
     touched: set[tuple[UUID, UUID]] = set()
-    with loading(spool_folder()) as mine:
+    place = folder or spool_folder()
+    with loading(place) as mine:
         if mine:
-            for segment in segments(spool_folder()):
+            for segment in segments(place):
                 done += _load_segment(segment, touched)
     for partner_id, launch_id in sorted(touched):
         actor = Actor.system(partner_id, Kind.PARTNER)
