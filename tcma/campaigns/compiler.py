@@ -32,12 +32,16 @@ class CannotCompile(Exception):
     """The compiler gave up on MJML that passed the gate."""
 
 
+class TooLarge(Exception):
+    """The compiled mail is beyond MAX_COMPILED."""
+
+
 def to_html(emitted: Emitted) -> str:
-    """HTML for MJML of ours; the same MJML always gives the same HTML. Raises CannotCompile."""
+    """HTML for MJML of ours; the same MJML always gives the same HTML. Raises CannotCompile, TooLarge."""
     compiled = _steady(raw_html(emitted.mjml))
     compiled = _own_fonts(compiled, emitted.fonts)
     if len(compiled) > MAX_COMPILED:
-        raise CannotCompile(f"The compiled mail has {len(compiled) // 1024} KB.")
+        raise TooLarge
     return _INDENT.sub("\n", compiled)
 
 

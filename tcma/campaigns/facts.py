@@ -130,4 +130,4 @@ def one_line(value: object, *, limit: int = 2000) -> str:
 
 def seen(text: str) -> str:
     """Text without control characters and the like, on one line with single spaces."""
-    return " ".join(_UNSEEN.sub(" ", text).split())
+    return " ".join((text if text.isprintable() else _UNSEEN.sub(" ", text)).split())

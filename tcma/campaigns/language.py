@@ -96,16 +96,19 @@ _TEXT: Final = environment(escape=False)
 
 
 class Program:
-    """A template compiled once and run for every recipient with flat string values."""
+    """A template compiled once and run for every recipient with flat string values.
 
-    def __init__(self, text: str, *, dialect: Dialect, escape: bool) -> None:
+    `known` are values, keyed as for `render`, that are the same in every run: they go into the program as constants
+    of its tree (never as text of a template), so that a run has less to do.
+    """
+
+    def __init__(self, text: str, *, dialect: Dialect, escape: bool, known: Mapping[str, str] | None = None) -> None:
         env = _HTML if escape else _TEXT
         tree = _parse(env, text)
         usage = Usage()
         _Checker(dialect, usage=usage).check(tree)
         self.fields = frozenset(usage.fields)
-        flat = _Flatten().visit(tree)
-        code = env.compile(flat, "mail", "mail")
+        code = env.compile(_Flatten(known or {}).visit(tree), "mail", "mail")
         self._template = env.template_class.from_code(env, code, {})
 
     def render(self, values: Mapping[str, str]) -> str:
@@ -378,15 +381,42 @@ def _listed(names: Iterable[str]) -> str:
 
 
 class _Flatten(NodeTransformer):
-    """Turns `contact.city` into the variable `contact__city`, so that nothing is looked up on any object."""
+    """Turns `contact.city` into the variable `contact__city`, so that nothing is looked up on any object.
+
+    What is known already becomes a constant, and of an `if` over constants only the branch that holds is left.
+    """
+
+    def __init__(self, known: Mapping[str, str]) -> None:
+        self.known = known
 
     def visit_Getattr(self, node: nodes.Getattr) -> nodes.Node:
-        """Replace a field by its flat name; `loop.index` stays."""
-        if isinstance(node.node, nodes.Name) and node.node.name != "loop":
-            return nodes.Name(flat(node.node.name, node.attr), "load", lineno=node.lineno)
-        return node
+        """Replace a field by its value or its flat name; `loop.index` stays."""
+        if not isinstance(node.node, nodes.Name) or node.node.name == "loop":
+            return node
+        name = flat(node.node.name, node.attr)
+        if name in self.known:
+            return nodes.Const(self.known[name], lineno=node.lineno)
+        return nodes.Name(name, "load", lineno=node.lineno)
 
     def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.Node:
         """Give `{{ a if b }}` an empty else: a missing one would be an error while sending."""
         node.expr2 = node.expr2 or nodes.Const("", lineno=node.lineno)
         return self.generic_visit(node)
+
+    def visit_If(self, node: nodes.If) -> nodes.Node | list[nodes.Node]:
+        """Leave out what cannot be shown, as far as constants alone decide."""
+        self.generic_visit(node)
+        holds = _decided(node.test)
+        if holds is None or (not holds and node.elif_):
+            return node
+        return list(node.body if holds else node.else_)
+
+
+def _decided(test: nodes.Node) -> bool | None:
+    """Whether a test over constants alone holds; None where a reader's values decide."""
+    if not isinstance(test, nodes.Expr):
+        return None
+    try:
+        return bool(test.as_const(nodes.EvalContext(_TEXT)))
+    except nodes.Impossible:
+        return None

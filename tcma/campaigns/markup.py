@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
 
-from tcma.campaigns.compiler import MAX_COMPILED, CannotCompile, raw_html, to_html
+from tcma.campaigns.compiler import MAX_COMPILED, CannotCompile, TooLarge, raw_html, to_html
 from tcma.campaigns.emit import Emitted, Emitter, Tokens, html_template
 from tcma.campaigns.gate import Gate
 from tcma.campaigns.language import Program, Refusal
@@ -168,6 +168,9 @@ class _Build:
         emitted = emitter.emit(document.root, title=self._html_line(subject), preheader=self._html_line(preheader))
         try:
             compiled = to_html(emitted)
+        except TooLarge:
+            self.problems.append(Problem(0, 0, "The compiled mail is larger than 1 MB.", "Shorten it."))
+            return None
         except CannotCompile:
             self._blame(document, emitter, emitted)
             return None

@@ -89,30 +89,29 @@ class TouchTemplate:
         compiled = self.compiled
         self.links, rich = _number_rich_links(compiled, values)
         dialect = sending_dialect(campaign_dialect(compiled.slots), links=len(compiled.links))
-        self._subject = Program(compiled.subject, dialect=dialect, escape=False)
-        self._html = Program(compiled.html, dialect=dialect, escape=True)
-        self._text = Program(compiled.text, dialect=dialect, escape=False)
-        self._text_has_blocks = "{%" in compiled.text
-        shared = values_for("brand", brand) | values_for("launch", launch)
-        self._for_html: dict[str, Any] = dict(shared)
-        self._for_text: dict[str, Any] = dict(shared)
+        for_html: dict[str, Any] = values_for("brand", brand) | values_for("launch", launch)
+        for_text: dict[str, Any] = dict(for_html)
         self._rich_html = {flat("slot", name): pieces for name, pieces in rich.items()}
         self._rich_text = {key: _text_pieces(pieces) for key, pieces in self._rich_html.items()}
         for slot in compiled.slots:
             key, value = flat("slot", slot.name), values[slot.name]
-            self._for_html[key] = _as_html(slot, value)
-            self._for_text[key] = plain(value) if slot.kind is SlotKind.RICH else value
+            if key not in self._rich_html:
+                for_html[key] = _as_html(slot, value)
+                for_text[key] = plain(value) if slot.kind is SlotKind.RICH else value
+        self._subject = Program(compiled.subject, dialect=dialect, escape=False, known=for_text)
+        self._html = Program(compiled.html, dialect=dialect, escape=True, known=for_html)
+        self._text = Program(compiled.text, dialect=dialect, escape=False, known=for_text)
         self._fallback_subject = launch["name"] or brand["name"]
-        self._destinations, self._direct = self._resolve(dialect)
+        self._destinations, self._direct = self._resolve(dialect, for_text)
 
-    def _resolve(self, dialect: Dialect) -> tuple[dict[int, str], dict[str, str]]:
+    def _resolve(self, dialect: Dialect, known: Mapping[str, str]) -> tuple[dict[int, str], dict[str, str]]:
         """Where each link leads: tracked ones by number, the others by the name of their placeholder."""
         tracked: dict[int, str] = {}
         direct: dict[str, str] = {}
         for link in self.links:
             if link.number <= len(self.compiled.links):
-                program = Program(link.destination, dialect=dialect, escape=False)
-                address = program.render(self._for_text).strip()
+                program = Program(link.destination, dialect=dialect, escape=False, known=known)
+                address = program.render({}).strip()
             else:
                 address = link.destination
             if not address:
@@ -166,14 +165,16 @@ class TouchTemplate:
         """
         own = _own_values(contact, links=links, service=service, wanted=self._destinations)
         own.update(self._direct)
-        for_html = {**self._for_html, **own}
-        for_text = {**self._for_text, **own}
-        for key, pieces in self._rich_html.items():
-            # Each piece is a part of a value that clean_values or shown_values sanitised.
-            for_html[key] = Markup("".join(_joined(pieces, own, escape=True)))  # noqa: S704
-            for_text[key] = "".join(_joined(self._rich_text[key], own, escape=False))
+        for_html, for_text = own, own
+        if self._rich_html:
+            for_html, for_text = dict(own), dict(own)
+            for key, pieces in self._rich_html.items():
+                # Each piece is a part of a value that clean_values or shown_values sanitised.
+                for_html[key] = Markup("".join(_joined(pieces, own, escape=True)))  # noqa: S704
+                for_text[key] = "".join(_joined(self._rich_text[key], own, escape=False))
         text = self._text.render(for_text)
-        if self._text_has_blocks:
+        if "\n\n\n" in text or text.startswith("\n"):
+            # Blocks that were left out leave their empty lines behind.
             text = _MANY_BLANKS.sub("\n\n", text).lstrip("\n")
         subject = seen(self._subject.render(for_text))
         return Rendered(subject or self._fallback_subject, self._html.render(for_html), text)

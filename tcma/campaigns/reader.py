@@ -17,6 +17,8 @@ from tcma.campaigns.tree import Attribute, Document, Element, Part, Placeholder,
 MAX_SOURCE: Final = 256 * 1024
 MAX_DEPTH: Final = 30
 MAX_ELEMENTS: Final = 4000
+# The compiler needs milliseconds for each component.
+MAX_COMPONENTS: Final = 600
 MAX_ATTRIBUTES: Final = 60
 MAX_PROBLEMS: Final = 40
 VOID: Final = frozenset(("br", "hr", "img", "wbr", "col", "area", "input", "link", "meta", "source"))
@@ -85,6 +87,7 @@ class _Reader:
         self.open: list[Element] = []
         self.blocks: list[tuple[Statement, Element | None]] = []
         self.count = 0
+        self.components = 0
 
     def read(self) -> None:
         try:
@@ -317,10 +320,7 @@ class _Reader:
         self.at = found.end()
         element = Element(found[0].lower(), [], start, parent=self.open[-1] if self.open else None)
         closed = self._attributes(element)
-        self.count += 1
-        if self.count > MAX_ELEMENTS:
-            self.document.refuse(start, f"There are more than {MAX_ELEMENTS} tags.", "Make the mail shorter.")
-            raise _Stop
+        self._count(element)
         if not self.open:
             self._set_root(element)
         else:
@@ -333,6 +333,18 @@ class _Reader:
                 start, f"Tags are nested more than {MAX_DEPTH} deep.", "Take some of the outer ones away."
             )
             raise _Stop
+
+    def _count(self, element: Element) -> None:
+        self.count += 1
+        self.components += element.name.startswith("mj")
+        for count, most, what in (
+            (self.count, MAX_ELEMENTS, "tags"),
+            (self.components, MAX_COMPONENTS, "components"),
+        ):
+            if count > most:
+                mend = "Make the mail shorter."
+                self.document.refuse(element.offset, f"There are more than {most} {what}.", mend)
+                raise _Stop
 
     def _set_root(self, element: Element) -> None:
         if self.document.root is not None:

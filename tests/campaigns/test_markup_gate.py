@@ -236,6 +236,7 @@ def test_nesting_beyond_thirty_is_refused() -> None:
 
 def test_too_many_tags_attributes_and_placeholders_are_refused() -> None:
     assert "4000 tags" in errors(in_text("<br>" * 4100))[0].what
+    assert "600 components" in errors(in_column("<mj-spacer />" * 600))[0].what
     many = " ".join(f'a{n}="1"' for n in range(70))
     assert "too many attributes" in errors(in_text(f"<p {many}>a</p>"))[0].what
     assert "400 placeholders" in errors(in_text("{{ slot.headline }}" * 401))[0].what
@@ -271,6 +272,12 @@ def test_a_slot_that_nothing_uses_is_a_warning() -> None:
 def test_a_mail_near_the_size_at_which_gmail_cuts_is_a_warning() -> None:
     (found,) = check(in_text("<p>word</p>" * 3900 + "x" * 60_000), slots=(), subject="S")
     assert (found.severity, "Gmail cuts off" in found.what) == (Severity.WARNING, True)
+
+
+def test_a_mail_of_more_than_a_megabyte_is_refused_and_blamed_on_nothing_else() -> None:
+    images = "<mj-carousel-image src='https://a.example/x.png' alt='x' />" * 500
+    (found,) = errors(in_column(f"<mj-carousel>{images}</mj-carousel>"))
+    assert (found.line, found.what) == (0, "The compiled mail is larger than 1 MB.")
 
 
 def test_editors_own_marks_pass_in_silence() -> None:
