@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import signal
 from collections.abc import Callable
@@ -26,6 +27,7 @@ def run() -> None:
     X-Forwarded-* headers are read by the application, and only with TCMA_TRUSTED_PROXIES.
     """
     conf = settings()
+    _import_all()
     workers = conf.web_workers or min(MOST_WORKERS, os.cpu_count() or 1)
     server = Granian(
         "tcma:create_app",
@@ -45,6 +47,20 @@ def run() -> None:
         workers_kill_timeout=KILL_AFTER_SECONDS,
     )
     server.serve(target_loader=_load)
+
+
+def _import_all() -> None:
+    """Import what the application is made of, once: server processes are forks and share it.
+
+    Only imports: the application itself, with its connections, is made in each process.
+    """
+    from tcma import web
+
+    for room in web.ROOMS:
+        for part in ("routes", "api"):
+            name = f"tcma.{room}.{part}"
+            if importlib.util.find_spec(name) is not None:
+                importlib.import_module(name)
 
 
 def _load(target: str) -> Callable[..., Any]:

@@ -109,7 +109,7 @@ def make_celery(app: Flask) -> Celery:
 def close_connections(celery: Celery) -> None:
     """Close what this process opened to brokers. `celery` sends no more afterwards."""
     celery.close()
-    pools.reset()
+    pools.reset()  # type: ignore[no-untyped-call]
     for engine, _ in Channel._engines.values():
         engine.dispose()
 
