@@ -1,0 +1,68 @@
+"""Rules of the house that are read off the code: who may see every tenant, who commits, who moves a state."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent / "tcma"
+
+# Each place where the service becomes the role `system`. A new one is a decision: add it here with care.
+ELEVATED = {
+    "accounts/api.py": 2,
+    "accounts/bootstrap.py": 2,
+    "accounts/invitations.py": 7,
+    "accounts/keys.py": 2,
+    "accounts/organizations.py": 4,
+    "accounts/queries.py": 1,
+    "accounts/services.py": 6,
+    "accounts/sign_in.py": 1,
+    "assets/showing.py": 1,
+    "audience/imports.py": 1,
+    "delivery/recovery.py": 3,
+    "delivery/tracking.py": 4,
+    "demo_cast.py": 7,
+    "demo_clockwork.py": 1,
+    "idempotency.py": 1,
+    "leads/services.py": 1,
+    "mdf/claims.py": 1,
+    "mdf/expiry.py": 2,
+    "mdf/ledger.py": 6,
+    "mdf/reconcile.py": 1,
+    "mdf/statement.py": 1,
+    "outbox.py": 3,
+}
+# Edges that commit themselves: the unit of work; sign-in, where Flask-Security commits the session too; and pages of
+# strangers, where a counted try must stay counted though the rest is refused.
+COMMITS = {"db.py", "accounts/sign_in.py", "accounts/joining_pages.py"}
+
+
+def _trees() -> list[tuple[str, ast.Module]]:
+    return [(str(path.relative_to(ROOT)), ast.parse(path.read_text())) for path in sorted(ROOT.rglob("*.py"))]
+
+
+def _called(node: ast.AST) -> str:
+    if isinstance(node, ast.Call):
+        return node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+    return ""
+
+
+def test_the_places_that_see_every_tenant_are_listed() -> None:
+    found = Counter(name for name, tree in _trees() for node in ast.walk(tree) if _called(node) == "elevated")
+    assert dict(found) == ELEVATED
+
+
+def test_only_the_edge_commits() -> None:
+    found = {name for name, tree in _trees() for node in ast.walk(tree) if _called(node) == "commit"}
+    assert found == COMMITS
+
+
+def test_only_verb_methods_assign_a_status() -> None:
+    offenders = []
+    for name, tree in _trees():
+        for node in ast.walk(tree):
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            if any(isinstance(one, ast.Attribute) and one.attr == "status" for one in targets):
+                offenders.append(name)
+    assert offenders == ["machine.py"]
