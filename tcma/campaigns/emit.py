@@ -239,6 +239,10 @@ class Emitter:
                 written.append(f' {attribute.name}="{value}"')
         if element.name == "mj-hero":
             written += _hero_sizes(element)
+        if element.name == "mj-social-element" and element.get("alt") is None and not self._visible(element).strip():
+            # Otherwise a reader without pictures would see nothing of it.
+            name = element.get("name")
+            written.append(f' alt="{_twice(name.text.split("-")[0].capitalize() if name is not None else "")}"')
         if element.name == "mj-body" and element.get("background-color") is None:
             # Declared as fit for dark mode, the mail must not let the program choose its background.
             written.append(' background-color="#ffffff"')

@@ -86,7 +86,7 @@ class Gate:
     def _container(self, element: Element) -> None:
         allowed = rules.CHILDREN.get(element.name, ())
         depth = len(self._names)
-        for child in element.children:
+        for child in list(element.children):
             if isinstance(child, Element):
                 self._child_component(element, child, allowed=allowed)
             elif isinstance(child, Statement):
@@ -104,6 +104,10 @@ class Gate:
 
     def _child_component(self, parent: Element, child: Element, *, allowed: tuple[str, ...]) -> None:
         name = child.name
+        if name == "mj-raw" and not _holds_something(child):
+            # Many authors wrap their comments in one; comments are left out anyway.
+            parent.children.remove(child)
+            return
         if not self._is_known(child):
             return
         if name not in allowed:
@@ -417,3 +421,7 @@ class Gate:
                 if one not in self._classes:
                     mend = close_match(one, self._classes) or "Define it in <mj-attributes>."
                     self.document.warn(attribute.offset, f"There is no mj-class {one}.", mend)
+
+
+def _holds_something(element: Element) -> bool:
+    return any(not isinstance(child, Text) or bool(child.value.strip()) for child in element.children)

@@ -161,7 +161,9 @@ _UNSAFE_WORD: Final = re.compile(r"expression\s*\(|javascript:|vbscript:|behavio
 _CSS_URL: Final = re.compile(r"url\(\s*(['\"]?)\s*([^)'\"\s]*)", re.IGNORECASE)
 _CSS_ESCAPE: Final = re.compile(r"\\(?:([0-9A-Fa-f]{1,6})\s?|(.))", re.DOTALL)
 _CSS_COMMENT: Final = re.compile(r"/\*.*?(?:\*/|$)", re.DOTALL)
-_SIZE: Final = re.compile(r"^(?:-?(?:[0-9]{1,5}(?:\.[0-9]{1,6})?|\.[0-9]{1,6})(?:px|%|r?em|pt)?|auto|normal|inherit)$")
+_SIZE: Final = re.compile(
+    r"^(?:-?(?:[0-9]{1,5}(?:\.[0-9]{1,20})?|\.[0-9]{1,20})(?:px|%|r?em|pt)?|auto|normal|inherit)$"
+)
 
 
 def value_problem(name: str, value: str, *, kind: str = "string") -> str:

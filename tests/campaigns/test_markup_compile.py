@@ -417,6 +417,15 @@ def test_a_share_button_shares_the_page_and_not_the_readers_own_link() -> None:
     assert page.count('href="https://t.example/r/1"') == 2
 
 
+def test_an_icon_without_words_is_named_after_its_network() -> None:
+    source = in_column(
+        '<mj-social><mj-social-element name="linkedin-noshare" href="https://a.example"></mj-social-element></mj-social>'
+    )
+    mail = compiled(source, slots=())
+    assert 'alt="Linkedin"' in mail.html
+    assert mail.text.startswith("Linkedin: {{ link.l1 }}")
+
+
 def test_a_menus_base_address_goes_before_its_links() -> None:
     source = in_column(
         '<mj-navbar base-url="https://a.example"><mj-navbar-link href="/x">X</mj-navbar-link></mj-navbar>'

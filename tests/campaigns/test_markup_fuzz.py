@@ -14,7 +14,7 @@ from tcma.campaigns.problems import Severity
 from tcma.campaigns.slots import SlotDef
 from tests.campaigns.mails import BRAND, CONTACT, LAUNCH, SERVICE, SLOTS, Outline, in_column, in_text
 
-_SLOW = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_SLOW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 VALID = in_column(
     '<mj-image src="{{ brand.logo_url }}" alt="{{ brand.name }}" href="{{ brand.website }}" />'

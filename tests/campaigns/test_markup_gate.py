@@ -284,5 +284,18 @@ def test_editors_own_marks_pass_in_silence() -> None:
     assert warnings(in_column('<mj-text id="i3x" data-gjs-type="mj-text">a</mj-text>')) == []
 
 
+def test_a_raw_block_with_nothing_but_comments_passes() -> None:
+    assert warnings(in_body("<mj-raw>\n<!-- Hero -->\n</mj-raw><mj-section />")) == []
+
+
+@pytest.mark.parametrize("width", ["33.33333333333333%", "50%", "200px", "0.5px", ".5px"])
+def test_sizes_as_editors_write_them_pass(width: str) -> None:
+    assert warnings(in_body(f'<mj-section><mj-column width="{width}"></mj-column></mj-section>')) == []
+
+
+def test_tags_broken_over_lines_pass() -> None:
+    assert warnings(in_text('<a\n  href="https://a.example"\n  >x</a\n>&#xA0;<b\n>y</b >')) == []
+
+
 def test_an_xml_declaration_and_a_byte_order_mark_pass() -> None:
     assert warnings('\ufeff<?xml version="1.0" encoding="UTF-8"?>\n' + in_text("a")) == []

@@ -35,7 +35,7 @@ NASTY = [
 VALUES = st.one_of(
     st.sampled_from(NASTY), st.text(max_size=80), st.lists(st.sampled_from(NASTY), max_size=4).map("".join)
 )
-_MANY = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def rendered(touch: TouchTemplate, contact: dict[str, str]) -> Rendered:
