@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -32,7 +33,7 @@ def create_import(given: dict[str, FileStorage]) -> Import:
 
 def take_upload(file: FileStorage) -> Import:
     """An uploaded contact file as a new import."""
-    with tempfile.TemporaryDirectory(prefix="tcma-upload-") as folder:
+    with tempfile.TemporaryDirectory(prefix="tcma-upload-") as folder, closing(file):
         path = Path(folder) / "file"
         file.save(path)
         with unit_of_work(g.actor) as session:
