@@ -211,7 +211,7 @@ def delivery_figures(session: Session, launch_id: UUID, *, cut: int | None = Non
     figures: dict[str, Any] = {"deliveries": counts.as_dict(), "clicks": {}, "people": 0, "events": {}}
     for kind, verdict, number, people in session.execute(verdicts):
         key = str(verdict or EventClass.UNKNOWN)
-        if EventKind(kind) is EventKind.CLICK:
+        if EventKind(str(kind)) is EventKind.CLICK:
             figures["clicks"][key] = figures["clicks"].get(key, 0) + number
             if key == EventClass.HUMAN:
                 figures["people"] = people

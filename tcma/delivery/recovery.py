@@ -80,8 +80,12 @@ def _settle_orphans() -> int:
     lanes = {
         (partner_id, launch_id, worker)
         for partner_id, launch_id, worker, lease_until in rows
-        if (worker.startswith(here) and not (journal_folder() / f"{worker}.journal").exists())
-        or lease_until < now - FOREIGN_PATIENCE
+        if worker is not None
+        and lease_until is not None
+        and (
+            (worker.startswith(here) and not (journal_folder() / f"{worker}.journal").exists())
+            or lease_until < now - FOREIGN_PATIENCE
+        )
     }
     return sum(
         settle_lane(partner_id, launch_id, worker, None) for partner_id, launch_id, worker in sorted(lanes, key=str)

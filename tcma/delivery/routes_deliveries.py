@@ -116,10 +116,11 @@ def _timeline(row: Delivery, mail: mails.MailAsSent | None) -> list[dict[str, An
 
 
 def _settled(row: Delivery) -> str:
-    return {
+    words: dict[DeliveryStatus, str] = {
         DeliveryStatus.SENT: _("handed it over; the mail server took it"),
         DeliveryStatus.FAILED: _("was refused for good"),
         DeliveryStatus.UNKNOWN: _("handed it over and got no answer; it is not sent again"),
         DeliveryStatus.SUPPRESSED: _("left it out"),
         DeliveryStatus.SKIPPED: _("skipped it"),
-    }.get(row.status, _("waits"))
+    }
+    return words.get(row.status, str(_("waits")))

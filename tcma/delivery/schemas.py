@@ -71,7 +71,8 @@ class TotalsOut(Schema):
     failed = fields.Integer()
     suppressed = fields.Integer()
     skipped = fields.Integer()
-    unknown = fields.Integer()
+    # `unknown` itself means something else to a Schema.
+    unknown_ = fields.Integer(attribute="unknown", data_key="unknown")
     holds = fields.Boolean()
     clicks = fields.Integer()
     clickers = fields.Integer()

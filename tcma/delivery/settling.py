@@ -76,7 +76,7 @@ def put_back(
     if due_at is not None:
         changes["due_at"] = due_at
     done = session.execute(statement.values(changes), execution_options={"synchronize_session": False})
-    return int(done.rowcount)
+    return int(getattr(done, "rowcount", 0))
 
 
 def settle_held(session: Session, launch_id: UUID, worker: str, entries: Mapping[int, Entry] | None) -> int:

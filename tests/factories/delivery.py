@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import secrets
 from contextlib import AbstractContextManager
@@ -19,7 +20,12 @@ from tcma.campaigns.models import Campaign, Launch
 from tcma.config import Settings, settings, use_settings
 from tcma.db import unit_of_work
 from tcma.delivery import planning, services
+from tcma.storage import storage
 from tests.factories.cast import Cast
+
+LOGO = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkaPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+)
 
 
 def use_sink(url: str, *, lanes: int | None = None) -> Settings:
@@ -39,7 +45,8 @@ def make_brand(actor: Actor) -> None:
             color="#0c5e73", sender_name="Acme IT", reply_to="hello@acme.example",
         )  # fmt: skip
         # The reading of pictures is proved elsewhere; here it would cost a process each time.
-        brand.logo_key, brand.logo_sha256 = f"brands/{brand.partner_id}.png", hashlib.sha256(b"logo").hexdigest()
+        brand.logo_key, brand.logo_sha256 = f"brands/{brand.partner_id}.png", hashlib.sha256(LOGO).hexdigest()
+        storage().put(brand.logo_key, LOGO, content_type="image/png")
 
 
 def make_campaign(actor: Actor, *, starter_key: str | None = None, name: str | None = None) -> Campaign:

@@ -26,7 +26,8 @@ def main() -> None:
     app = create_app(conf)
     actor = Actor.system(partner_id, Kind.PARTNER)
     with app.app_context():
-        print("ready", flush=True)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
         while time.monotonic() < until:
             recovery.recover()
             engine.run_lane(partner_id, launch_id, seconds=5)
