@@ -17,7 +17,7 @@ from tcma.accounts.states import PartnershipStatus
 from tcma.csvfile import Cell
 from tcma.db import db, unit_of_work
 from tcma.errors import Invalid
-from tcma.mdf import ledger, programmes, queries, routes_programmes, routes_requests
+from tcma.mdf import ledger, programmes, queries, routes_claims, routes_payments, routes_programmes, routes_requests
 from tcma.mdf.blueprint import bp
 from tcma.mdf.forms import AllocateForm, BudgetForm, FundForm, put_faults, read_money
 from tcma.mdf.ledger_models import LedgerEntry
@@ -28,7 +28,7 @@ from tcma.mdf.states import AccountKind, ProgrammeStatus, RequestStatus, Side
 from tcma.money import Money
 
 blueprints = [bp]
-__all__ = ["blueprints", "routes_programmes", "routes_requests"]
+__all__ = ["blueprints", "routes_claims", "routes_payments", "routes_programmes", "routes_requests"]
 
 # Where money of a fund can be, in the order in which it moves.
 FLOW = (
