@@ -20,6 +20,7 @@ import click
 from flask import has_app_context
 
 from tcma import clock, create_app, demo_cast, demo_content, demo_launches, demo_money
+from tcma.access import Actor
 from tcma.accounts import bootstrap
 from tcma.config import settings
 from tcma.delivery.smtp_target import SmtpTarget
@@ -68,7 +69,7 @@ def _seed(*, scale: float, say: Callable[[str], object]) -> bool:
         return True
 
 
-def operator_world(operator: demo_cast.Actor, *, scale: float) -> demo_cast.World:
+def operator_world(operator: Actor, *, scale: float) -> demo_cast.World:
     return demo_cast.World(Agenda(clock.now()), scale, operator)
 
 

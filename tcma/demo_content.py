@@ -21,17 +21,17 @@ from tcma.demo_clockwork import chance, past
 
 SECURITY, BACKUP = "cloud-security-check", "backup-that-restores"
 
-CAMPAIGNS: tuple[tuple[str, str, str, str, dict[str, Any], int | None], ...] = (
-    # key, person, starter, …, changed fields, published days ago (None: stays a draft)
-    ("nw-check", "marco", "northwind", SECURITY, {"effort_minutes": 10}, 89),
-    ("nw-backup", "marco", "northwind", BACKUP, {"effort_minutes": 15}, 60),
-    ("bl-backup", "max", "brightline", BACKUP, {"name": "Brightline Restore Day", "effort_minutes": 10}, 83),
-    ("bl-check", "max", "brightline", SECURITY, {"name": "Move with confidence", "effort_minutes": 20}, 36),
-    ("nw-draft", "marco", "northwind", SECURITY, {"name": "Winter security webinar"}, None),
-    ("bl-draft", "max", "brightline", BACKUP, {"name": "Year-end storage check"}, None),
+CAMPAIGNS: tuple[tuple[str, str, str, dict[str, Any], int | None], ...] = (
+    # key, person, starter, changed fields, published days ago (None: stays a draft)
+    ("nw-check", "marco", SECURITY, {"effort_minutes": 10}, 89),
+    ("nw-backup", "marco", BACKUP, {"effort_minutes": 15}, 60),
+    ("bl-backup", "max", BACKUP, {"name": "Brightline Restore Day", "effort_minutes": 10}, 83),
+    ("bl-check", "max", SECURITY, {"name": "Move with confidence", "effort_minutes": 20}, 36),
+    ("nw-draft", "marco", SECURITY, {"name": "Winter security webinar"}, None),
+    ("bl-draft", "max", BACKUP, {"name": "Year-end storage check"}, None),
 )
 KITS = (
-    # person, company, name, description, color, title of the data sheet, title of the banner, days ago
+    # person, name, description, color, title of the data sheet, title of the banner, days ago
     ("marco", "Cloud security check", "Data sheet and banner for the cloud security check, with room for your logo.",
      "#0f5e73", "Cloud Security Check", "Is your cloud as safe as you think?", 89),
     ("marco", "Backup and recovery", "For talks with customers who have a backup and never tried it.",
@@ -94,12 +94,12 @@ def plan_content(world: World) -> None:
     """Everything that vendors publish and partners upload, at its moment."""
     for person, name, description, color, sheet, banner, days in KITS:
         world.agenda.ago(days, partial(_make_kit, world, person, name, description, color, sheet, banner), hour=11)
-    for key, person, _, starter, fields, days in CAMPAIGNS:
-        made = partial(_make_campaign, world, key, person, starter, fields, publish=days is not None)
-        world.agenda.ago(days or 6, made, hour=12)
+    for key, person, starter, fields, published in CAMPAIGNS:
+        made = partial(_make_campaign, world, key, person, starter, fields, publish=published is not None)
+        world.agenda.ago(published or 6, made, hour=12)
     for key, person, language, name, number, basis, source, days in LISTS:
-        made = partial(_import_list, world, key, person, language, name, world.size(number), basis, source)
-        world.agenda.ago(days, made, hour=13)
+        uploaded = partial(_import_list, world, key, person, language, name, world.size(number), basis, source)
+        world.agenda.ago(days, uploaded, hour=13)
 
 
 def _make_kit(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from random import Random
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -16,6 +17,7 @@ from tcma import clock
 from tcma.access import Actor, Kind
 from tcma.audience import queries as audience_queries
 from tcma.campaigns import launches
+from tcma.campaigns import queries as campaign_queries
 from tcma.campaigns.states import LaunchStatus
 from tcma.config import settings
 from tcma.delivery import engine, planning, services, tokens, tracking
@@ -137,7 +139,7 @@ def _plan_hits(world: World, plan: Plan, actor: Actor, launch_id: UUID) -> None:
                 .order_by(Delivery.id)
             ).tuples()
         )
-        links = session.scalars(select(LaunchTouch.links).where(LaunchTouch.launch_id == launch_id)).one()
+        links: list[dict[str, Any]] = session.scalars(select(LaunchTouch.links).where(LaunchTouch.launch_id == launch_id)).one()
         people = audience_queries.contact_values(session, actor.organization_id, [one for _, one in sent])
     numbers = [int(one["number"]) for one in links]
     landing = next((int(one["number"]) for one in links if "/p/" in one["url"]), numbers[0])
@@ -209,7 +211,7 @@ def _answer(launch_id: UUID, delivery_id: int, person: dict[str, str], number: i
     answers = {"name": person["full_name"], "email": person["email"], "company": person["company"],
                "message": draw.choice(MESSAGES), "phone": f"+49 40 555 {number % 10000:04d}" if draw.random() < 0.6 else ""}  # fmt: skip
     with past(actor) as session:
-        key = launches.queries.get_launch(session, actor, launch_id).landing_key
+        key = campaign_queries.get_launch(session, actor, launch_id).landing_key
     with past(None) as session:
         lead_services.capture_answer(
             session, key, answers=answers, token=token, seconds=30, once_key=f"demo-{launch_id}-{delivery_id}",
