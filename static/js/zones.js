@@ -71,7 +71,8 @@ function start() {
 
   function add(found) {
     const blank = rows().find((row) => row.dataset.fresh);
-    const number = rows().length;
+    // Rows may have been taken out in between, so a new one comes after the last, not into a gap.
+    const number = rows().reduce((most, row) => Math.max(most, Number(input(row, "page").name.split("-")[1]) + 1), 0);
     const row = blank || copyOf(number);
     for (const part of PARTS) input(row, part).value = found[part].toFixed(2);
     input(row, "page").value = page;

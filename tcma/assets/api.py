@@ -56,11 +56,14 @@ def save_brand(given: dict[str, str]) -> BrandProfile:
 @blp.put("/brand/logo")
 @blp.arguments(shapes.FileIn, location="files")
 @blp.response(200, shapes.LogoOut)
-def set_logo(given: dict[str, FileStorage]) -> BrandProfile:
-    """Upload the logo, PNG or JPEG."""
-    file = given["file"]
+def set_logo(given: dict[str, FileStorage]) -> dict[str, Any]:
+    """Upload the logo, PNG or JPEG; `colors` are suggestions from it, most present first."""
     with unit_of_work(g.actor) as session:
-        return services.set_logo(session, g.actor, filename=file.filename or "logo", data=file.read())
+        brand, logo = services.take_logo(session, g.actor, data=given["file"].read())
+        return {
+            "width": brand.logo_width, "height": brand.logo_height, "sha256": brand.logo_sha256,
+            "colors": list(logo.colors), "advice": logo.advice,
+        }  # fmt: skip
 
 
 @blp.get("/kits")

@@ -87,8 +87,10 @@ def brand_set_logo() -> Page:
     if form.validate():
         try:
             with unit_of_work(g.actor) as session:
-                services.set_logo(session, g.actor, filename=file.filename, data=file.read())
-            flash(_("Your logo is in place, on light and on dark."), "success")
+                found = services.take_logo(session, g.actor, data=file.read())[1]
+            flash(_("Your logo is in place. Its colours: %(colors)s.", colors=", ".join(found.colors)), "success")
+            if found.advice:
+                flash(found.advice, "info")
             return redirect(url_for("assets.brand"), 303)
         except Invalid as wrong:
             put_faults(form, Invalid({"file": wrong.message}))

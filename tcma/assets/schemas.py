@@ -90,6 +90,8 @@ class BrandOut(BrandIn):
 
 
 class LogoOut(Schema):
-    width = fields.Integer(attribute="logo_width")
-    height = fields.Integer(attribute="logo_height")
-    sha256 = Text(attribute="logo_sha256")
+    width = fields.Integer()
+    height = fields.Integer()
+    sha256 = Text()
+    colors = fields.List(Text())
+    advice = Text(allow_none=True)

@@ -285,6 +285,11 @@ def _brand_field(name: str, value: str) -> str:
 
 def set_logo(session: Session, actor: Actor, *, filename: str, data: bytes) -> BrandProfile:
     """Take a logo: decoded in a limited child, trimmed and re-encoded, so that only its pixels survive."""
+    return take_logo(session, actor, data=data)[0]
+
+
+def take_logo(session: Session, actor: Actor, *, data: bytes) -> tuple[BrandProfile, images.Logo]:
+    """As `set_logo`, with what was found in the picture: suggested colours, and advice how it could be better."""
     brand = _own_brand(session, actor)
     logo = images.read_logo(data)
     digest = hashlib.sha256(logo.png).hexdigest()
@@ -297,7 +302,7 @@ def set_logo(session: Session, actor: Actor, *, filename: str, data: bytes) -> B
     session.flush()
     _mark_complete(session, actor)
     audit.record(session, actor, "brand.logo", brand, after={"sha256": digest})
-    return brand
+    return brand, logo
 
 
 def _mark_complete(session: Session, actor: Actor) -> None:

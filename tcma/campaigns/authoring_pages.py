@@ -235,7 +235,7 @@ def campaign_content(campaign_id: UUID) -> Page:
 
 
 def _compiled(found: Campaign) -> str:
-    return render_template("campaigns/compiled.html", problems=showing.problems(found), campaign=found, unsaved=[])
+    return render_template("campaigns/compiled.html", problems=showing.problems(found), campaign=found, unsaved=[], saved=True)
 
 
 @bp.get("/campaigns/<uuid:campaign_id>/preview")

@@ -43,6 +43,7 @@ def campaign_publish(campaign_id: UUID) -> Page:
     page = render_template(
         "campaigns/campaign_publish.html", campaign=found, form=form, problems=problems, faults=len(errors(problems)),
         versions=queries.list_versions(db.session, g.actor, campaign_id),
+        seen=None if errors(problems) else showing.draft(db.session, g.actor, campaign_id),
     )  # fmt: skip
     return page, 422 if form.errors else 200
 
