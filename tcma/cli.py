@@ -166,6 +166,28 @@ def demo() -> None:
 
 
 @main.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def dump(*, file: Path) -> None:
+    """Write the embedded database to FILE while it runs."""
+    from tcma import backup
+    from tcma.config import settings
+
+    backup.dump(settings(), file.absolute())
+    click.echo(f"Written: {file} ({file.stat().st_size / 2**20:.1f} MB). Keep the data folder's files and keys with it.")
+
+
+@main.command()
+@click.argument("file", type=_FILE)
+def restore(*, file: Path) -> None:
+    """Fill an empty embedded database from FILE, a dump."""
+    from tcma import backup
+    from tcma.config import settings
+
+    backup.restore(settings(), file.absolute())
+    click.echo("Restored. Put back files and keys, then start with: tcma up")
+
+
+@main.command()
 @click.argument("file", type=_FILE)
 @click.option("--contact", metavar="JSON", help="Values of the contact, such as '{\"first_name\": \"Ada\"}'.")
 @click.option("--text", "as_text", is_flag=True, help="Print the plain-text part.")

@@ -43,8 +43,8 @@ class Settings(BaseSettings):
     migration_url: str | None = Field(default=None, description="PostgreSQL as the role tcma_owner; migrations only.")
     broker_url: str | None = Field(default=None, description="Celery broker; empty: the database.")
     smtp_url: str | None = Field(default=None, description="smtp[s]://user:pass@host:port; empty: the mailbox.")
-    ses_region: str | None = None
-    storage_url: str | None = Field(default=None, description="file:///… or s3://bucket?endpoint=…; empty: DATA_DIR/files.")
+    ses_region: str | None = Field(default=None, description="AWS region, where mail goes through SES.")
+    storage_url: str | None = Field(default=None, description="file:///… or s3://bucket/prefix?…; empty: DATA_DIR/files.")
     public_url: str | None = Field(default=None, description="Origin of the app; empty: http://localhost:PORT.")
     tracking_url: str | None = Field(default=None, description="Origin of links; empty: http://127.0.0.1:PORT.")
     secret_key: str | None = Field(default=None, description="Comma-separated; the first signs, all verify.")
@@ -56,12 +56,12 @@ class Settings(BaseSettings):
     web_threads: int = Field(default=4, ge=1, description="Threads of each web server process.")
     delivery_lanes: int = Field(default=3, ge=1, le=64, description="SMTP connections that one launch may use at a time.")
     worker_threads: int = Field(default=4, ge=1, description="Tasks that one worker runs at a time.")
-    demo: bool = False
-    platform_name: str = "TCMA"
+    demo: bool = Field(default=False, description="Demo data and its sign-ins; never in production.")
+    platform_name: str = Field(default="TCMA", description="Name of the service in pages and mails.")
     platform_sender: str = Field(default="mail@tcma.example", description="From address until a partner's is verified.")
     mailbox_port: int = Field(default=0, ge=0, le=65535, description="SMTP port of the mailbox; 0: PORT + 25.")
     metrics_token: str | None = Field(default=None, description="Bearer token that /metrics asks for beyond loopback.")
-    log_format: str = Field(default="text", pattern="^(text|json)$")
+    log_format: str = Field(default="text", pattern="^(text|json)$", description="text or json.")
 
     @model_validator(mode="before")
     @classmethod

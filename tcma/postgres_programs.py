@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import IO
@@ -47,13 +47,21 @@ def unprivileged_user() -> tuple[int, int]:
 
 
 def run(
-    program: Path, *arguments: str, uid: int | None, gid: int | None, timeout: float = 180
+    program: Path,
+    *arguments: str,
+    uid: int | None,
+    gid: int | None,
+    timeout: float = 180,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run to the end as (uid, gid), or as ourselves where they are None; Ctrl-C does not reach it."""
+    """Run to the end as (uid, gid), or as ourselves where they are None; Ctrl-C does not reach it.
+
+    `environment` is added to a clean one: nothing of ours is inherited.
+    """
     groups: list[int] | None = [] if uid is not None else None
     return subprocess.run(
-        [str(program), *arguments], user=uid, group=gid, extra_groups=groups, env=ENVIRONMENT, cwd="/",
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=timeout,
+        [str(program), *arguments], user=uid, group=gid, extra_groups=groups, cwd="/",
+        env={**ENVIRONMENT, **(environment or {})}, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=timeout,
         start_new_session=True, umask=0o077, check=False,
     )  # fmt: skip
 
