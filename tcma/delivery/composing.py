@@ -42,16 +42,14 @@ def vendor_name(session: Session, launch: Launch) -> str:
 class Composer:
     """Fills one launch's email for one delivery after the other. Safe to use from several threads."""
 
-    def __init__(
-        self, template: TouchTemplate, shape: MessageShape, *, brand: dict[str, str], vendor_name: str
-    ) -> None:
+    def __init__(self, template: TouchTemplate, shape: MessageShape, *, brand: dict[str, str]) -> None:
         self._template = template
         self._shape = shape
         self._numbers = tuple(template.destinations())
         self._key = settings().derived_keys("tracking")[0]
         self._sender = settings().platform_sender
         legal = brand.get("legal_name") or brand.get("name") or ""
-        self._reason = f"You receive this because you are a contact of {legal}. Sent by {legal} about {vendor_name}."
+        self._reason = f"You receive this because you are a contact of {legal}."
 
     @classmethod
     def of_launch(cls, session: Session, launch: Launch, *, stream: str = "launch") -> Composer:
@@ -68,8 +66,7 @@ class Composer:
             feedback_id=f"{launch.campaign_id.hex[-12:]}:{launch.partner_id.hex[-12:]}:{stream}:tcma",
             message_id_domain=domain,
         )
-        vendor_name = launches.launch_values(session, launch)["vendor_name"]
-        return cls(template, shape, brand=brand, vendor_name=vendor_name)
+        return cls(template, shape, brand=brand)
 
     def render(self, delivery_id: int, contact: dict[str, Any]) -> Rendered:
         """Subject, HTML and text of one delivery; untracked contacts get neither pixel nor counted links."""
