@@ -26,7 +26,7 @@ from tcma.audience.forms import (
 )
 from tcma.audience.models import Contact
 from tcma.csvfile import Cell, write_csv
-from tcma.db import db, unit_of_work
+from tcma.db import bind, db, unit_of_work
 from tcma.errors import Invalid
 
 PAGE = 50
@@ -59,11 +59,12 @@ def contacts() -> str:
 @bp.get("/contacts.csv")
 def contacts_csv() -> Response:
     """All contacts of the present filter."""
-    chosen = _filter()
+    chosen, actor = _filter(), g.actor
 
     def rows() -> Iterator[list[Cell]]:
+        bind(db.session, actor)  # the answer is written after the request's own session has ended
         after = 0
-        while page := queries.list_contacts(db.session, g.actor, **chosen, after=after, limit=EXPORT_PAGE):
+        while page := queries.list_contacts(db.session, actor, **chosen, after=after, limit=EXPORT_PAGE):
             for one in page:
                 yield [*(getattr(one, name) for name in COLUMNS), one.created_at.date()]
             after = page[-1].id

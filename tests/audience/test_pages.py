@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
+from uuid import UUID
 
 import pytest
 from flask import Flask
@@ -14,6 +15,7 @@ from tcma.audience import imports, queries, services
 from tcma.audience.models import Import
 from tcma.audience.states import ImportStatus
 from tcma.db import bind, db, unit_of_work
+from tcma.storage import storage
 from tests.factories import audience as make
 from tests.factories.cast import Cast
 
@@ -36,8 +38,6 @@ def start(browser: FlaskClient, where: str, **changes: str) -> TestResponse:
 def held(app: Flask, actor: Actor, where: str) -> Import:
     with app.app_context():
         bind(db.session, actor)
-        from uuid import UUID
-
         return queries.get_import(db.session, actor, UUID(where.rsplit("/", 1)[-1]))
 
 
@@ -76,7 +76,7 @@ def test_a_file_is_uploaded_mapped_run_and_its_refused_rows_come_back(app: Flask
         (b"%PDF-1.7 not a table", "contacts.csv", "PDF"),
         (b"\x89PNG\r\n\x1a\n" + bytes(200), "contacts.csv", "picture"),
         (bytes(range(256)) * 40, "contacts.csv", ""),
-        (b"x," * 1_000_000 + b"x\n", "wide.csv", "columns"),
+        (b"x," * 200_000 + b"x\n", "wide.csv", "columns"),
     ],
 )
 def test_what_cannot_be_read_is_refused_at_the_field(cast: Cast, data: bytes, name: str, words: str) -> None:
@@ -122,8 +122,6 @@ def test_an_upload_can_be_discarded_and_its_file_is_gone(app: Flask, cast: Cast)
     row = held(app, cast.partner_marketer, where)
     assert row.status is ImportStatus.CANCELLED
     assert row.sample == []
-    from tcma.storage import storage
-
     with app.app_context():
         assert not storage().exists(row.storage_key)
 
@@ -141,7 +139,9 @@ def test_a_name_that_looks_like_html_is_shown_as_text(app: Flask, cast: Cast) ->
 def test_contacts_are_found_by_the_beginning_of_address_name_or_company(app: Flask, cast: Cast) -> None:
     with app.app_context():
         chosen = make.make_list(cast.partner_admin, "Fair")
-        make.make_contact(cast.partner_admin, email="Otto@one.example", last_name="Öztürk", company="Kiosk", lists=(chosen,))
+        make.make_contact(
+            cast.partner_admin, email="Otto@one.example", last_name="Öztürk", company="Kiosk", lists=(chosen,)
+        )
         make.make_contact(cast.partner_admin, email="zoe@two.example", last_name="Zander", company="Depot")
     browser = cast.client(cast.partner_admin)
     for words in ("otto", "OTTO@ONE", "özt", "kio"):
@@ -221,7 +221,7 @@ def test_lists_are_made_and_deleted_and_their_contacts_stay(app: Flask, cast: Ca
         person = make.make_contact(cast.partner_admin, lists=(chosen,))
     assert "Hamburg" in browser.get(f"/contacts/{person.id}", base_url=BASE).text
     assert browser.post(f"/lists/{chosen.id}/delete", base_url=BASE).status_code == 303
-    assert "Hamburg" not in browser.get("/lists", base_url=BASE).text.split("</nav>")[-1]
+    assert str(chosen.id) not in browser.get("/lists", base_url=BASE).text
     assert person.email in browser.get(f"/contacts/{person.id}", base_url=BASE).text
 
 
@@ -255,7 +255,9 @@ def test_a_rival_reaches_nothing_by_id(app: Flask, cast: Cast) -> None:
     for do in ("list", "put", "suppress"):
         answer = browser.post("/contacts/bulk", data={"ids": both, "do": do, "name": "Mine"}, base_url=BASE)
         assert answer.status_code == 404, do
-    stolen = browser.post("/contacts/bulk", data={"ids": both[:1], "do": "put", "list_id": str(chosen.id)}, base_url=BASE)
+    stolen = browser.post(
+        "/contacts/bulk", data={"ids": both[:1], "do": "put", "list_id": str(chosen.id)}, base_url=BASE
+    )
     assert stolen.status_code == 404
     assert person.email not in browser.get("/contacts.csv", query_string={"list": str(chosen.id)}, base_url=BASE).text
     with app.app_context(), unit_of_work(cast.rival) as session:

@@ -20,7 +20,9 @@ def make_list(actor: Actor, name: str | None = None) -> ContactList:
         return services.create_list(session, actor, name=name or f"Customers {secrets.token_hex(3)}")
 
 
-def make_contact(actor: Actor, *, email: str | None = None, lists: tuple[ContactList, ...] = (), **fields: str) -> Contact:
+def make_contact(
+    actor: Actor, *, email: str | None = None, lists: tuple[ContactList, ...] = (), **fields: str
+) -> Contact:
     """One person with consent."""
     texts = {"first_name": "Maria", "last_name": "Müller", "company": "Müller KG", "city": "Hamburg", **fields}
     with unit_of_work(actor) as session:
@@ -44,7 +46,7 @@ def queue(actor: Actor, row: Import, *, list_name: str = "Imported") -> Import:
     """Start an import with the columns that were suggested."""
     with unit_of_work(actor) as session:
         return imports.queue_import(
-            session, actor, row.id, mapping=row.mapping, basis=ConsentBasis.OPT_IN, basis_source="our fair",
+            session, actor, row.id, mapping=row.mapping or {"email": 0}, basis=ConsentBasis.OPT_IN, basis_source="our fair",
             list_name=list_name,
         )  # fmt: skip
 
@@ -68,7 +70,9 @@ def _list(cast: Cast) -> Known:
 
 
 def _import(cast: Cast) -> Known:
-    made = make_import(cast.partner_admin, "email\nknown@mueller.example\n", filename=f"known-{secrets.token_hex(4)}.csv")
+    made = make_import(
+        cast.partner_admin, "email\nknown@mueller.example\n", filename=f"known-{secrets.token_hex(4)}.csv"
+    )
     return Known(made.id, {cast.partner_id}, (made.filename,))
 
 
