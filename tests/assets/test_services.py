@@ -128,7 +128,7 @@ def test_the_database_itself_refuses_to_change_what_is_a_record(
             services.cobranded(session, cast.partner_marketer, kit.assets[0].current.id)
     engine = create_engine(test_settings.migration_url or "")
     with engine.connect() as connection, pytest.raises(Exception, match="append-only"):
-        connection.execute(text(f"UPDATE {table} SET vendor_id = vendor_id"))  # noqa: S608 - our own names
+        connection.execute(text(f"UPDATE {table} SET vendor_id = vendor_id"))
     engine.dispose()
 
 

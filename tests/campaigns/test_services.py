@@ -74,7 +74,7 @@ def test_a_version_never_changes_not_even_for_the_owner_of_the_database(
         make_campaign(cast.vendor_marketer)
     engine = create_engine(test_settings.migration_url or "")
     with engine.connect() as connection, pytest.raises(Exception, match="append-only"):
-        connection.execute(text(f"UPDATE {table} SET vendor_id = vendor_id"))  # noqa: S608 - our own names
+        connection.execute(text(f"UPDATE {table} SET vendor_id = vendor_id"))
     engine.dispose()
 
 
