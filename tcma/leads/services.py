@@ -326,3 +326,27 @@ def erase_lead(session: Session, actor: Actor, happened: events.ContactErased) -
         for activity in queries.timeline(session, lead):
             activity.text = ""
     session.flush()
+
+
+def overdue_launches(session: Session) -> list[tuple[UUID, UUID]]:
+    """(partner, launch) with leads that nobody answered in time, over all tenants."""
+    with elevated(session, "a sweep finds leads past their time"):
+        rows = session.execute(
+            select(Lead.partner_id, Lead.launch_id)
+            .where(Lead.status == LeadStatus.NEW, Lead.accept_by < clock.now())
+            .distinct()
+        )
+        return [(row[0], row[1]) for row in rows]
+
+
+def remind_overdue(session: Session, actor: Actor, launch_id: UUID) -> None:
+    """Tell the partner's people once of each launch's late leads, and count them for both sides."""
+    launch = campaign_queries.get_launch(session, actor, launch_id)
+    late = queries.list_leads(session, actor, launch_id=launch_id, overdue=True, limit=1)
+    if late:
+        account_services.tell(
+            session, launch.partner_id, (Role.PARTNER_ADMIN, Role.PARTNER_MARKETER), "lead_overdue",
+            data={"launch": launch.name, "path": f"/leads?launch={launch.id}&overdue=1"},
+            once_key=f"lead-overdue:{launch.id}:{late[0].id}",
+        )  # fmt: skip
+    count_lead_totals(session, launch)
