@@ -86,7 +86,9 @@ def make_batch(session: Session, actor: Actor, *, claim_ids: Sequence[UUID]) -> 
             raise Forbidden(f"You approved {claim.number}, so someone else must pay it. Ask a colleague in finance.")
     currencies = {one.currency for one in claims}
     if len(currencies) > 1:
-        raise Invalid({"claim_ids": f"A batch has one currency, not {', '.join(sorted(currencies))}. Make one for each."})
+        raise Invalid(
+            {"claim_ids": f"A batch has one currency, not {', '.join(sorted(currencies))}. Make one for each."}
+        )
     _check_payees(session, claims)
     batch = PaymentBatch(
         vendor_id=actor.organization_id, number=_next_number(session, actor.organization_id),
@@ -127,9 +129,7 @@ def _check_payees(session: Session, claims: Sequence[Claim]) -> None:
 
 def _next_number(session: Session, vendor_id: UUID) -> str:
     start = f"P-{clock.today().year}-"
-    session.execute(
-        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"batches:{vendor_id}"}
-    )
+    session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"batches:{vendor_id}"})
     last = session.scalar(
         select(func.max(cast(func.split_part(PaymentBatch.number, "-", 3), Integer))).where(
             PaymentBatch.vendor_id == vendor_id, PaymentBatch.number.startswith(start)

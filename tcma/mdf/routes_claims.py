@@ -40,7 +40,18 @@ def claims_list() -> Page:
     g.actor.require(Permission.CLAIM_READ)
     session, actor = db.session, g.actor
     if request.args.get("format") == "csv":
-        header = ["number", "activity", "partner", "state", "currency", "claimed", "approved", "submitted", "due", "paid"]
+        header = [
+            "number",
+            "activity",
+            "partner",
+            "state",
+            "currency",
+            "claimed",
+            "approved",
+            "submitted",
+            "due",
+            "paid",
+        ]
         return csv_answer("claims", header, _claim_cells())
     rows, more = queries.list_claims(
         session, actor, status=_status(), search=request.args.get("q", ""), after=uuid_arg("after"),
@@ -316,9 +327,7 @@ def desk() -> Page:
     return _desk_page(None)
 
 
-def _desk_page(
-    claim_id: UUID | None, *, form: DecisionForm | None = None, refused: Invalid | None = None
-) -> Page:
+def _desk_page(claim_id: UUID | None, *, form: DecisionForm | None = None, refused: Invalid | None = None) -> Page:
     """The queue by due time, and beside it one claim: the one asked for, or the first."""
     session, actor = db.session, g.actor
     queue = queries.list_queue(session, actor, search=request.args.get("q", ""))

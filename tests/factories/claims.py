@@ -78,12 +78,12 @@ def click(session: Session, launch: Launch, deliveries: Sequence[Delivery], *, m
 def invoice_pdf(number: str = "R-100", net: int = 2_000, buyer: str = "Acme IT GmbH") -> bytes:
     """An invoice of whole euros net, with 19 % tax, dated today."""
     line = samples.InvoiceLine("Setting up and looking after the mailing", 1, net * 100)
-    return samples.sample_invoice(
-        "Agentur Nord GmbH", buyer, number, clock.today(), [line], "EUR", Decimal("0.19")
-    )
+    return samples.sample_invoice("Agentur Nord GmbH", buyer, number, clock.today(), [line], "EUR", Decimal("0.19"))
 
 
-def make_activity_claim(cast: Cast, *, launch: Launch | None = None, requested: int = 1_000, money: FundedProgramme | None = None) -> Story:
+def make_activity_claim(
+    cast: Cast, *, launch: Launch | None = None, requested: int = 1_000, money: FundedProgramme | None = None
+) -> Story:
     """A draft claim on an approved activity that begins today; with a launch, its statement is attached."""
     money = money or make_money(cast)
     today = clock.today()
@@ -96,9 +96,7 @@ def make_activity_claim(cast: Cast, *, launch: Launch | None = None, requested: 
         if launch is not None:
             requests.link_launch(session, cast.partner_marketer, activity.id, launch.id)
         claim = claims.create_claim(session, cast.partner_marketer, activity.id)
-        return Story(
-            cast, money, money.fund.id, launch.id if launch else None, claim.id, activity.id, claim.number
-        )
+        return Story(cast, money, money.fund.id, launch.id if launch else None, claim.id, activity.id, claim.number)
 
 
 def add_invoice(story: Story, *, number: str | None = None, net: int = 2_000, data: bytes | None = None) -> Proof:

@@ -173,9 +173,7 @@ def test_two_who_approve_at_once_are_one_approval(app: Flask, cast: Cast) -> Non
             start.wait(10)
             try:
                 with unit_of_work(actor) as session:
-                    claims.approve_claim(
-                        session, actor, story.claim_id, amount=eur(1_000), expected_version=version
-                    )
+                    claims.approve_claim(session, actor, story.claim_id, amount=eur(1_000), expected_version=version)
                 results.append("approved")
             except (Stale, IllegalTransition) as refused:
                 results.append(type(refused).__name__)
@@ -267,4 +265,3 @@ def test_lines_are_refused_field_by_field(app: Flask, cast: Cast) -> None:
             )  # fmt: skip
         assert refused.value.fields["lines-0-description"] == "Say what this line paid for."
         assert "in EUR" in refused.value.fields["lines-1-net"]
-

@@ -23,7 +23,9 @@ def call(client: FlaskClient, method: str, path: str, headers: dict[str, str], b
     return answer.status_code, answer.get_json(force=True, silent=True)
 
 
-def upload(client: FlaskClient, path: str, headers: dict[str, str], data: bytes, kind: str = "invoice") -> tuple[int, Any]:
+def upload(
+    client: FlaskClient, path: str, headers: dict[str, str], data: bytes, kind: str = "invoice"
+) -> tuple[int, Any]:
     answer = client.post(
         f"/api/v1{path}", data={"kind": kind, "file": (io.BytesIO(data), "invoice.pdf")}, headers=headers,
         base_url=BASE, content_type="multipart/form-data",
