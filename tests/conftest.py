@@ -23,7 +23,6 @@ from tcma.migrate import upgrade
 from tcma.postgres import EmbeddedPostgres, start_throwaway
 from tests.factories.cast import Cast, make_cast
 
-
 # Busy machines are slow now and then, which is no failure; and a run that failed fails again.
 hypothesis.settings.register_profile("house", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("house")

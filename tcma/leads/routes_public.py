@@ -13,8 +13,8 @@ from tcma import clock
 from tcma.assets import queries as asset_queries
 from tcma.campaigns import launches
 from tcma.campaigns import queries as campaign_queries
-from tcma.campaigns.models import Launch
 from tcma.campaigns.facts import readable_on
+from tcma.campaigns.models import Launch
 from tcma.config import settings
 from tcma.db import db, unit_of_work
 from tcma.delivery import tracking
