@@ -90,11 +90,12 @@ def test_another_partners_contacts_and_lists_cannot_be_named(app: Flask, cast: C
     with app.app_context():
         mine, theirs = make.make_list(cast.rival), make.make_list(cast.partner_admin)
         own, person = make.make_contact(cast.rival), make.make_contact(cast.partner_admin)
-        for list_id, contact_id in ((mine.id, person.id), (theirs.id, own.id)):
+        person_id = person.id
+        for list_id, contact_id in [(mine.id, person_id), (theirs.id, own.id)]:
             with pytest.raises(NotFound), unit_of_work(cast.rival) as session:
                 services.add_to_list(session, cast.rival, list_id, [contact_id])
         with pytest.raises(NotFound), unit_of_work(cast.rival) as session:
-            services.erase_contact(session, cast.rival, person.id)
+            services.erase_contact(session, cast.rival, person_id)
 
 
 def test_a_vendor_may_do_nothing_here(app: Flask, cast: Cast) -> None:
