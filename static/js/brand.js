@@ -12,7 +12,8 @@ if (form && frame) {
       const query = new URLSearchParams();
       for (const name of SHOWN) query.set(name, form.elements[name].value);
       frame.dataset.src = `${plain}?${query}`;
-      frame.src = frame.dataset.src;
+      frame.dataset.darkSrc = `${plain}?look=dark&${query}`;
+      frame.src = frame.closest("[data-preview]").dataset.scheme === "dark" ? frame.dataset.darkSrc : frame.dataset.src;
     }, 500);
   });
 }

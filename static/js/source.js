@@ -58,7 +58,9 @@ if (source) {
       return url.pathname + url.search;
     };
     frame.dataset.src = stamp(frame.dataset.src);
+    frame.dataset.darkSrc = stamp(frame.dataset.darkSrc);
     frame.dataset.textSrc = stamp(frame.dataset.textSrc);
-    frame.src = document.querySelector("#draft").dataset.scheme === "text" ? frame.dataset.textSrc : frame.dataset.src;
+    const { src, darkSrc, textSrc } = frame.dataset;
+    frame.src = { dark: darkSrc, text: textSrc }[document.querySelector("#draft").dataset.scheme] || src;
   });
 }

@@ -94,6 +94,10 @@ def test_previews_are_whole_documents_that_can_do_nothing(cast: Cast, campaign: 
         assert "default-src 'none'" in policy
         assert policy.endswith("sandbox")
         assert "script-src" not in policy
+    light = partner.get(f"/catalogue/{campaign.id}/preview", base_url=BASE).text
+    dark = partner.get(f"/catalogue/{campaign.id}/preview?look=dark", base_url=BASE).text
+    assert "prefers-color-scheme" not in light + dark
+    assert light != dark
     text = partner.get(f"/catalogue/{campaign.id}/preview?part=text", base_url=BASE)
     assert text.mimetype == "text/plain"
 
