@@ -133,9 +133,13 @@ def find_open_claim(session: Session, activity_id: UUID) -> Claim | None:
     return session.scalar(select(Claim).where(Claim.activity_id == activity_id, Claim.status.in_(OPEN)).limit(1))
 
 
-def claimable(session: Session, actor: Actor, *, launch_id: UUID | None = None) -> list[Activity]:
-    """Approved activities of the partner on which no claim was filed yet, the latest to end first."""
-    filed = select(Claim.activity_id).where(Claim.status.in_(FILED))
+def claimable(session: Session, actor: Actor, *, launch_id: UUID | None = None, begun: bool = True) -> list[Activity]:
+    """Approved activities of the partner on which no claim was filed yet, the latest to end first.
+
+    With `begun` also those whose claim is being written or was returned.
+    """
+    done = tuple(one for one in FILED if one not in OPEN) + (() if begun else OPEN)
+    filed = select(Claim.activity_id).where(Claim.status.in_(done))
     statement = (
         select(Activity)
         .join(Activity.request)

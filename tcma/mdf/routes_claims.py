@@ -59,7 +59,9 @@ def claims_list() -> Page:
     )  # fmt: skip
     counts = queries.count_claims(session, actor)
     others = [one.vendor_id if actor.is_partner else one.partner_id for one in rows]
-    ready = queries.claimable(session, actor) if actor.is_partner and actor.may(Permission.CLAIM_RAISE) else []
+    ready = (
+        queries.claimable(session, actor, begun=False) if actor.is_partner and actor.may(Permission.CLAIM_RAISE) else []
+    )
     return render_template(
         "mdf/claims.html", rows=rows, names=mdf_queries.names_of(session, others), counts=counts, ready=ready,
         states=[one for one in ClaimStatus if counts.get(one)], Money=Money, has=has, **beside(rows, more),

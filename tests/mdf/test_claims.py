@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import pypdf
 import pytest
 from flask import Flask
 from sqlalchemy import select
@@ -253,6 +255,16 @@ def test_bad_files_are_refused_with_words(data: bytes, says: str) -> None:
     with pytest.raises(Invalid) as refused:
         evidence.read_upload(data, "invoice.pdf", kind=ProofKind.INVOICE)
     assert says in refused.value.fields["file"]
+
+
+@pytest.mark.parametrize("kind", [ProofKind.INVOICE, ProofKind.PAYMENT_RECEIPT])
+def test_a_document_with_a_password_is_refused_with_words(kind: ProofKind) -> None:
+    writer = pypdf.PdfWriter(clone_from=io.BytesIO(invoice_pdf("R-1")))
+    writer.encrypt("secret", algorithm="AES-256")
+    locked = io.BytesIO()
+    writer.write(locked)
+    with pytest.raises(Invalid, match="password"):
+        evidence.read_upload(locked.getvalue(), "invoice.pdf", kind=kind)
 
 
 def test_lines_are_refused_field_by_field(app: Flask, cast: Cast) -> None:
