@@ -137,7 +137,7 @@ def _plan_hits(world: World, plan: Plan, actor: Actor, launch_id: UUID) -> None:
                 select(Delivery.id, Delivery.contact_id)
                 .where(Delivery.launch_id == launch_id, Delivery.status == DeliveryStatus.SENT)
                 .order_by(Delivery.id)
-            ).tuples()
+            )
         )
         links: list[dict[str, Any]] = session.scalars(select(LaunchTouch.links).where(LaunchTouch.launch_id == launch_id)).one()
         people = audience_queries.contact_values(session, actor.organization_id, [one for _, one in sent])
@@ -243,7 +243,7 @@ def _work_leads(world: World, person: str, days: float) -> None:
                     ("Call on Tuesday", "Send the offer", "Visit with our engineer", "Wait for their budget")
                 ))  # fmt: skip
         for lead in lead_queries.list_leads(session, actor, status=LeadStatus.WORKING, limit=200):
-            _decide_working(session, actor, lead.id, draw)
+            _decide_working(session, actor, lead.id, lead.score, draw)
 
 
 def _decide_new(session: Session, actor: Actor, lead_id: UUID, score: int, draw: Random) -> None:
@@ -252,20 +252,20 @@ def _decide_new(session: Session, actor: Actor, lead_id: UUID, score: int, draw:
         lead_services.accept_lead(session, actor, lead_id)
         if draw.random() < 0.65:
             lead_services.share_lead(session, actor, lead_id)
-    elif luck > 0.9:
+    elif luck > 0.8:
         reason = draw.choice((RejectReason.NOT_A_FIT, RejectReason.NOT_REACHABLE, RejectReason.ALREADY_CUSTOMER))
         lead_services.reject_lead(session, actor, lead_id, reason=reason)
 
 
-def _decide_working(session: Session, actor: Actor, lead_id: UUID, draw: Random) -> None:
+def _decide_working(session: Session, actor: Actor, lead_id: UUID, score: int, draw: Random) -> None:
     luck = draw.random()
-    if luck < 0.16:
-        amount = Money(draw.choice((190_000, 345_000, 480_000, 725_000, 1_240_000, 2_150_000)), "EUR")
+    if luck < (0.08 if score >= 50 else 0.012):
+        amount = Money(draw.choice((120_000, 190_000, 345_000, 480_000, 725_000, 1_240_000)), "EUR")
         lead_services.win_lead(session, actor, lead_id, amount=amount)
-    elif luck < 0.3:
+    elif luck < 0.14:
         reason = draw.choice(("No budget this year.", "Chose another supplier.", "The project was put off."))
         lead_services.lose_lead(session, actor, lead_id, reason=reason)
-    elif luck < 0.4:
+    elif luck < 0.22:
         lead_services.add_note(session, actor, lead_id, text="Spoke on the phone. They compare two offers.")
 
 

@@ -143,16 +143,17 @@ def _claim(session: Session, lane: _Lane) -> tuple[list[Claimed], datetime]:
     session.refresh(launch, ["status"])
     if launch.status is not LaunchStatus.SENDING:
         return [], lease_until
+    # A CTE is worked out once; a plain subquery may run again for each row, and each time locks another CHUNK.
     due = (
         select(Delivery.id)
         .where(Delivery.launch_id == lane.launch_id, Delivery.status == DeliveryStatus.PENDING, Delivery.due_at <= now)
         .order_by(Delivery.due_at, Delivery.id)
         .limit(CHUNK)
         .with_for_update(skip_locked=True)
-    ).scalar_subquery()
+    ).cte("due")
     taken = session.execute(
         update(Delivery)
-        .where(Delivery.launch_id == lane.launch_id, Delivery.id.in_(due), Delivery.status == DeliveryStatus.PENDING)
+        .where(Delivery.launch_id == lane.launch_id, Delivery.id.in_(select(due.c.id)), Delivery.status == DeliveryStatus.PENDING)
         .values(status=DeliveryStatus.SENDING, worker=lane.name, lease_until=lease_until)
         .returning(Delivery.id, Delivery.contact_id, Delivery.address, Delivery.attempts),
         execution_options={"synchronize_session": False},
