@@ -153,7 +153,11 @@ def _claim(session: Session, lane: _Lane) -> tuple[list[Claimed], datetime]:
     ).cte("due")
     taken = session.execute(
         update(Delivery)
-        .where(Delivery.launch_id == lane.launch_id, Delivery.id.in_(select(due.c.id)), Delivery.status == DeliveryStatus.PENDING)
+        .where(
+            Delivery.launch_id == lane.launch_id,
+            Delivery.id.in_(select(due.c.id)),
+            Delivery.status == DeliveryStatus.PENDING,
+        )
         .values(status=DeliveryStatus.SENDING, worker=lane.name, lease_until=lease_until)
         .returning(Delivery.id, Delivery.contact_id, Delivery.address, Delivery.attempts),
         execution_options={"synchronize_session": False},
