@@ -76,8 +76,11 @@ def refresh_statement(session: Session, actor: Actor, claim: Claim) -> None:
         sealed = statement.seal_statement(session, actor, launch_id)
     except IllegalTransition:
         return  # not sent yet: submitting says what is missing
+    before = queries.statement_of_activity(session, claim.activity_id)
     evidence.attach_statement(session, actor, claim, sealed)
-    claim.claimed_reach = sealed.figures["deliveries"]["sent"]
+    # What the partner typed stays, and is held against the record; what we filled in follows the record.
+    if claim.claimed_reach is None or (before and claim.claimed_reach == before.figures["deliveries"]["sent"]):
+        claim.claimed_reach = sealed.figures["deliveries"]["sent"]
     session.flush()
 
 

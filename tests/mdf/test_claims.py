@@ -232,6 +232,19 @@ def test_the_other_party_is_told(app: Flask, cast: Cast) -> None:
         assert status_of(story) is ClaimStatus.RETURNED
 
 
+def test_a_reach_beyond_the_record_is_kept_and_fails_its_check(app: Flask, cast: Cast) -> None:
+    with app.app_context():
+        story = make_claim(cast, state="ready")
+        actor = cast.partner_marketer
+        with unit_of_work(actor) as session:
+            lines = [{"description": "Mailing", "net": eur(2_000), "tax": eur(380)}]
+            claims.save_lines(session, actor, story.claim_id, lines=lines, claimed_reach=300)
+            claim, findings, _ = claims.submit_claim(session, actor, story.claim_id)
+            assert claim.claimed_reach == 300
+        reach = next(one for one in findings if one.code == "reach")
+        assert (reach.verdict, reach.expected, reach.actual) == ("fail", "3 deliveries", "300 deliveries")
+
+
 def test_a_late_claim_fails_its_check(app: Flask, cast: Cast) -> None:
     with app.app_context():
         story = make_claim(cast, state="ready")
