@@ -12,7 +12,8 @@ Page = str | Response | WerkzeugResponse | tuple[str, int]
 
 @bp.before_request
 def stand_in_the_side_bar() -> None:
-    g.nav_at = "kits"
+    # Partners come to kits and to their brand from the catalogue.
+    g.nav_at = "catalogue" if g.actor is not None and g.actor.is_partner else "kits"
 
 
 def picture_answer(data: bytes, content_type: str = "image/webp", *, public: bool = False) -> Response:

@@ -21,7 +21,6 @@ from tcma.errors import Invalid
 def _as_partner() -> None:
     g.actor.require_kind(Kind.PARTNER)
     g.actor.require(Permission.BRAND_READ)
-    g.nav_at = "brand"
 
 
 @bp.route("/brand", methods=["GET", "POST"])
