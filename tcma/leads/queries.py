@@ -47,8 +47,8 @@ def list_leads(
         statement = statement.where(Lead.launch_id == launch_id)
     if overdue:
         statement = statement.where(Lead.status == LeadStatus.NEW, Lead.accept_by < clock.now())
-    if search.strip():
-        wanted = search.strip()
+    wanted = search.replace("\0", "").strip()
+    if wanted:
         statement = statement.where(
             or_(
                 Lead.email.istartswith(wanted, autoescape=True),

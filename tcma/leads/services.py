@@ -40,6 +40,8 @@ ANSWER_LIMITS = {"name": 120, "email": 254, "company": 120, "phone": 40, "messag
 
 def open_landing_page(session: Session, landing_key: str) -> tuple[Launch, Actor]:
     """The launch of a public landing page, with the session bound to its partner. Raises NotFound."""
+    if "\0" in landing_key:
+        raise NotFound("This page is not there.")
     with elevated(session, "a landing page's address names its tenant"):
         launch = campaign_queries.find_launch_by_landing_key(session, landing_key)
     if launch is None or launch.status in (LaunchStatus.DRAFT, LaunchStatus.CANCELLED):
@@ -89,7 +91,7 @@ def capture_answer(
 
 
 def _clean_answers(answers: Mapping[str, str]) -> dict[str, str]:
-    clean = {name: str(answers.get(name) or "").strip() for name in ANSWER_LIMITS}
+    clean = {name: str(answers.get(name) or "").replace("\0", "").strip() for name in ANSWER_LIMITS}
     wrong = {
         name: f"{len(clean[name])} characters; {limit} fit." for name, limit in ANSWER_LIMITS.items() if len(clean[name]) > limit
     }

@@ -33,11 +33,11 @@ PATHS = {
 }  # fmt: skip
 
 
-def answer(launch: Launch, *, email: str = "ida@visitor.example", once: str = "", **more: object) -> FormAnswer:
+def answer(launch: Launch | str, *, email: str = "ida@visitor.example", once: str = "", **more: object) -> FormAnswer:
     texts = {"name": "Ida Ibsen", "email": email, "company": "Ibsen AS", **more.pop("answers", {})}  # type: ignore[dict-item]
     with unit_of_work(None) as session:
         return services.capture_answer(
-            session, launch.landing_key, answers=texts, token=None, remote_address=str(more.pop("host", "192.0.2.1")),
+            session, launch if isinstance(launch, str) else launch.landing_key, answers=texts, token=None, remote_address=str(more.pop("host", "192.0.2.1")),
             once_key=once or secrets.token_hex(8), **{"seconds": 30.0, **more},  # type: ignore[arg-type]
         )  # fmt: skip
 
@@ -103,7 +103,7 @@ def test_spam_is_kept_with_its_reason_and_makes_no_lead(
 
 def test_what_cannot_be_answered_is_refused_at_its_field(app: Flask, cast: Cast) -> None:
     with app.app_context():
-        launch = make_started(cast)
+        launch = make_started(cast).landing_key
         for email in ("", "nobody", "a@b"):
             with pytest.raises(Invalid) as refused:
                 answer(launch, email=email)
@@ -115,7 +115,7 @@ def test_what_cannot_be_answered_is_refused_at_its_field(app: Flask, cast: Cast)
 
 def test_one_network_cannot_flood_a_form(app: Flask, cast: Cast) -> None:
     with app.app_context():
-        launch = make_started(cast)
+        launch = make_started(cast).landing_key
         for n in range(services.FORM_BY_HOST.burst):
             answer(launch, email=f"p{n}@visitor.example")
         with pytest.raises(RateLimited):
@@ -127,7 +127,7 @@ def test_one_network_cannot_flood_a_form(app: Flask, cast: Cast) -> None:
 def test_every_verb_in_every_state_moves_by_the_table_or_is_refused(app: Flask, cast: Cast) -> None:
     actor = cast.partner_marketer
     with app.app_context():
-        launch = make_started(cast)
+        launch = make_started(cast).landing_key
         for n, (state, verb) in enumerate(itertools.product(LeadStatus, VERBS)):
             lead_id = answer(launch, email=f"p{n}@visitor.example", host=f"192.0.2.{n}").lead_id
             assert lead_id is not None
