@@ -48,7 +48,7 @@ class Seeded:
 
 
 @pytest.fixture(scope="module")
-def seeded(app: Flask) -> Iterator[Seeded]:
+def seeded(app: Flask) -> Seeded:
     """A small demo, whose first try was stopped half-way."""
 
     def stop(words: str) -> None:
@@ -65,7 +65,15 @@ def seeded(app: Flask) -> Iterator[Seeded]:
             demo.seed(scale=0.06, say=said.append)
         finally:
             use_settings(before)
-        yield Seeded(app, said, len(sink.accepted), settings().data_dir)
+        mails = len(sink.accepted)
+    # Outside the application's context, for a browser's requests would share it.
+    return Seeded(app, said, mails, settings().data_dir)
+
+
+@pytest.fixture
+def inside(app: Flask) -> Iterator[None]:
+    with app.app_context():
+        yield
 
 
 def everyones(*entities: type) -> list[list]:  # type: ignore[type-arg]
@@ -101,6 +109,7 @@ def browser_of(app: Flask, email: str) -> FlaskClient:
     return browser
 
 
+@pytest.mark.usefixtures("inside")
 def test_what_was_stopped_half_way_is_closed_and_made_anew_and_then_it_stays(seeded: Seeded) -> None:
     assert any("stopped half-way" in words for words in seeded.said)
     with unit_of_work(None) as session, elevated(session, "a test counts"):
@@ -144,6 +153,7 @@ def test_no_entry_of_anybodys_side_bar_fails(seeded: Seeded) -> None:
             assert answer.status_code in (200, 302, 303), (one["email"], href, answer.status_code)
 
 
+@pytest.mark.usefixtures("inside")
 def test_the_totals_of_every_launch_hold(seeded: Seeded) -> None:
     launches, totals, leads, lead_totals = everyones(Launch, LaunchTotals, Lead, LeadTotals)
     assert {one.status for one in launches} >= {LaunchStatus.FINISHED, LaunchStatus.SCHEDULED, LaunchStatus.DRAFT}
@@ -160,6 +170,7 @@ def test_the_totals_of_every_launch_hold(seeded: Seeded) -> None:
         assert one.leads == len([lead for lead in leads if lead.launch_id == one.launch_id])
 
 
+@pytest.mark.usefixtures("inside")
 def test_the_books_balance_and_hold_money_in_several_states(seeded: Seeded) -> None:
     funds, requests, claims = everyones(Fund, Request, Claim)
     assert {str(one.status) for one in requests} == {"draft", "submitted", "approved", "returned", "rejected"}
@@ -171,6 +182,7 @@ def test_the_books_balance_and_hold_money_in_several_states(seeded: Seeded) -> N
             assert check_ledger(session, fund.id) == []
 
 
+@pytest.mark.usefixtures("inside")
 def test_nothing_of_the_past_is_sent_today_and_nothing_lies_in_the_future(seeded: Seeded) -> None:
     with unit_of_work(None) as session, elevated(session, "a test looks into the outbox"):
         addresses = [demo_cast.address_of(one.key) for one in demo_cast.PEOPLE]
