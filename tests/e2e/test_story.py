@@ -74,6 +74,7 @@ class Story:
 
 def press(page: Page, name: str | re.Pattern[str], *, within: Locator | None = None) -> None:
     """Press the button, and say yes where the page asks whether it is meant."""
+    page.wait_for_load_state("domcontentloaded")  # the question is asked by a script of the page
     button = (within or page).get_by_role("button", name=name).first
     asks = button.get_attribute("data-confirm") or button.evaluate("b => b.form?.dataset.confirm || ''")
     button.click()
@@ -291,9 +292,10 @@ def reads_the_mail(story: Story) -> None:
     for part in ("Anna", "Piet from Acme", "Acme IT GmbH", "Hafenstra"):
         assert part in words
     story.mail = mail
-    links = re.findall(rf'href="({re.escape(story.live.tracking)}/r/[^"]+)"', words)
-    assert links
-    story.links["tracked"] = links[0]
+    link = re.compile(rf'<a [^>]*href="({re.escape(story.live.tracking)}/r/[^"]+)"[^>]*>\s*Book my security check\s*</a>')
+    found = link.search(words)
+    assert found
+    story.links["tracked"] = found[1]
 
 
 def answers_the_page(story: Story) -> None:
