@@ -22,10 +22,10 @@ WIDE, PHONE = (1280, 860), (390, 844)
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture: which role signs in, which page, at which size and in which look."""
+    """One picture: who signs in, which page, at which size and in which look."""
 
     name: str
-    role: str
+    person: str
     path: str
     size: tuple[int, int] = WIDE
     dark: bool = False
@@ -33,22 +33,22 @@ class Shot:
 
 
 SHOTS = (
-    Shot("partner-home", "partner_admin", "/"),
-    Shot("partner-home-phone", "partner_admin", "/", PHONE),
-    Shot("catalogue", "partner_admin", "/catalogue"),
-    Shot("launches", "partner_admin", "/launches"),
-    Shot("launch", "partner_admin", "/launches?state=finished", link="main a[href^='/launches/']"),
-    Shot("contacts", "partner_admin", "/contacts"),
-    Shot("leads", "partner_admin", "/leads"),
-    Shot("partner-funds", "partner_admin", "/funds"),
-    Shot("vendor-home", "vendor_admin", "/"),
-    Shot("campaigns", "vendor_admin", "/campaigns"),
-    Shot("campaign", "vendor_admin", "/campaigns", link="main a[href^='/campaigns/0']"),
-    Shot("kits", "vendor_admin", "/kits"),
-    Shot("funnel", "channel_manager", "/funnel"),
-    Shot("desk", "finance", "/desk"),
-    Shot("desk-dark", "finance", "/desk", dark=True),
-    Shot("funds", "finance", "/funds"),
+    Shot("partner-home", "hanna", "/"),
+    Shot("partner-home-phone", "hanna", "/", PHONE),
+    Shot("catalogue", "hanna", "/catalogue"),
+    Shot("launches", "hanna", "/launches"),
+    Shot("launch", "hanna", "/launches?state=finished", link="main a[href^='/launches/']"),
+    Shot("contacts", "hanna", "/contacts"),
+    Shot("leads", "hanna", "/leads"),
+    Shot("partner-funds", "hanna", "/funds"),
+    Shot("vendor-home", "vera", "/"),
+    Shot("campaigns", "vera", "/campaigns"),
+    Shot("campaign", "vera", "/campaigns", link="main a[href^='/campaigns/0']"),
+    Shot("kits", "vera", "/kits"),
+    Shot("funnel", "chiara", "/funnel"),
+    Shot("desk", "felix", "/desk"),
+    Shot("desk-dark", "felix", "/desk", dark=True),
+    Shot("funds", "felix", "/funds"),
 )
 
 
@@ -67,7 +67,7 @@ def take(browser: Browser, url: str, people: dict[str, dict[str, str]], shot: Sh
         locale="en-GB",
     )  # fmt: skip
     page = context.new_page()
-    sign_in(page, url, people[shot.role])
+    sign_in(page, url, people[shot.person])
     page.goto(f"{url}{shot.path}")
     if shot.link:
         page.locator(shot.link).first.click()
@@ -84,10 +84,7 @@ def main() -> None:
     parser.add_argument("--only", default="")
     given = parser.parse_args()
     known = json.loads((settings().data_dir / "demo.json").read_text())
-    rows = known["people"] if isinstance(known, dict) else known
-    people: dict[str, dict[str, str]] = {}
-    for one in rows:
-        people.setdefault(one["role"], one)
+    people = {one["email"].partition("@")[0]: one for one in known}
     FOLDER.mkdir(exist_ok=True)
     chromium = os.environ.get("TCMA_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]

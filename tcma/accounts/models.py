@@ -58,7 +58,7 @@ class Organization(UuidKey, Created, Base):
     __tablename__ = "organizations"
     __tenancy__ = granted(
         "id",
-        f"EXISTS (SELECT 1 FROM partnerships p WHERE (p.vendor_id = organizations.id AND p.partner_id = {ORG}) "  # noqa: S608
+        f"EXISTS (SELECT 1 FROM partnerships p WHERE (p.vendor_id = organizations.id AND p.partner_id = {ORG}) "
         f"OR (p.partner_id = organizations.id AND p.vendor_id = {ORG})) "
         f"OR EXISTS (SELECT 1 FROM members m WHERE m.organization_id = organizations.id AND m.user_id = {USER})",
     )
@@ -185,7 +185,7 @@ class TermsVersion(UuidKey, Created, Base):
     __tablename__ = "terms_versions"
     __tenancy__ = granted(
         "vendor_id",
-        f"EXISTS (SELECT 1 FROM partnerships p WHERE p.vendor_id = terms_versions.vendor_id AND p.partner_id = {ORG})",  # noqa: S608
+        f"EXISTS (SELECT 1 FROM partnerships p WHERE p.vendor_id = terms_versions.vendor_id AND p.partner_id = {ORG})",
         append_only=True,
     )
     __table_args__ = (UniqueConstraint("vendor_id", "number"),)

@@ -196,7 +196,7 @@ class Suppression(BigKey, Created, Base):
     __tenancy__ = Tenancy(
         "granted",
         rows=f"partner_id = {ORG} OR vendor_id = {ORG}",
-        reads="scope = 'platform' OR (scope = 'vendor' AND EXISTS (SELECT 1 FROM partnerships p "  # noqa: S608
+        reads="scope = 'platform' OR (scope = 'vendor' AND EXISTS (SELECT 1 FROM partnerships p "
         f"WHERE p.vendor_id = suppressions.vendor_id AND p.partner_id = {ORG}))",
     )
     __table_args__ = (

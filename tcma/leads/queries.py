@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, func, or_, select
@@ -106,4 +107,5 @@ def summed(session: Session, actor: Actor) -> dict[str, int]:
             mine == actor.organization_id
         )
     ).one()
-    return {name: int(value or 0) for name, value in zip(names, tuple(row), strict=True)}
+    counted: tuple[Any, ...] = tuple(row)
+    return {name: int(value or 0) for name, value in zip(names, counted, strict=True)}
