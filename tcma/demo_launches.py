@@ -87,6 +87,8 @@ def plan_launches(world: World) -> None:
             if person == "nora" and days < 60:  # the partner that stopped answering
                 continue
             world.agenda.ago(days, partial(_work_leads, world, person, days), hour=14.5)
+    for person in ("hanna", "anais"):  # so that a few of the newest are left for whoever looks at the demo
+        world.agenda.at(world.agenda.now - timedelta(hours=7), partial(_work_leads, world, person, 0))
 
 
 def _launch(world: World, plan: Plan) -> None:
@@ -175,12 +177,12 @@ def _delay(draw: Random) -> timedelta:
 
 
 def _plan_loads(world: World, hits: list[_Hit]) -> None:
-    """Hits within six hours are loaded together, as after a quiet night."""
+    """Hits within three hours are loaded together, as after a quiet night."""
     group: list[_Hit] = []
     for one in hits:
         if one.at >= world.agenda.now:
             break
-        if group and one.at - group[0].at > timedelta(hours=6):
+        if group and one.at - group[0].at > timedelta(hours=3):
             world.agenda.at(group[-1].at + timedelta(seconds=2), partial(_load, group))
             group = []
         group.append(one)
