@@ -147,9 +147,9 @@ def test_everything_starts_serves_and_stops_in_reverse(service: Service) -> None
 def test_scheduler_and_workers_do_their_round(running: Service) -> None:
     url = EmbeddedPostgres(running.data_dir).app_url.replace("+psycopg", "")
     with psycopg.connect(url, autocommit=True) as connection:
-        wait_for(lambda: connection.execute("SELECT 1 FROM sweeps WHERE name = 'tcma.running.tidy'").fetchone())
+        wait_for(lambda: connection.execute("SELECT 1 FROM sweeps WHERE name = 'tcma.service.tidy'").fetchone())
         connection.execute("INSERT INTO broker.kombu_message (visible, payload, version) VALUES (false, '', 1)")
-        connection.execute("UPDATE sweeps SET next_run_at = now() WHERE name = 'tcma.running.tidy'")
+        connection.execute("UPDATE sweeps SET next_run_at = now() WHERE name = 'tcma.service.tidy'")
         wait_for(lambda: not connection.execute("SELECT 1 FROM broker.kombu_message WHERE payload = ''").fetchone())
         parts = {row[0] for row in connection.execute("SELECT part FROM heartbeats")}
         assert parts == {"worker:default,tracking", "worker:delivery", "scheduler"}
