@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -304,7 +304,7 @@ class Tour:
         )  # fmt: skip
         self._as("approver", "POST", f"/programmes/{made['id']}/open")
         window = {"begins_on": begins.isoformat(), "ends_on": (today + timedelta(days=90)).isoformat()}
-        budget = max(Decimal(10_000), wanted * 2)
+        budget = max(Decimal(10_000), 2 * wanted.to_integral_value(ROUND_CEILING))
         fund = self._as(
             "approver", "POST", "/funds",
             json={"programme_id": made["id"], "name": "Tour fund", "budget": self._money(budget), **window},
@@ -525,11 +525,13 @@ class Tour:
         amount = min(Decimal(self.story.ids["payable"]["amount"]), Decimal(self.story.figures["committed"]))
         if amount <= 0:
             raise TourFailed("The checks leave nothing to pay: " + "; ".join(one["why"] for one in claim["findings"] if one["verdict"] == "fail"))
-        short = amount < Decimal(self.story.figures["committed"])
+        failed = [one for one in claim["findings"] if one["verdict"] == "fail"]
+        told = amount < Decimal(self.story.figures["committed"]) or bool(failed)
+        reason = "; ".join(one["why"] for one in failed)[:300] or "Short-paid to what the checks allow."
         done = self._as(
             "approver", "POST", f"/claims/{self.story.ids['claim']}/approve",
             json={"amount": self._money(amount), "expected_version": claim["row_version"],
-                  **({"code": "wrong_amount", "reason": "Short-paid to what the checks allow."} if short else {})},
+                  **({"code": "wrong_amount", "reason": reason} if told else {})},
         )  # fmt: skip
         if done["status"] != "approved":
             raise TourFailed(f"The claim is {done['status']} after its approval.")
