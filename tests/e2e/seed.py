@@ -14,15 +14,14 @@ from flask import Flask
 
 from tcma import create_app
 from tcma.accounts.models import User
-from tcma.db import db, elevated, unit_of_work
-from tcma.mdf import requests
+from tcma.db import db, elevated
 from tests.factories.accounts import invite_partner, publish_terms
 from tests.factories.assets import make_kit, make_logo
 from tests.factories.campaigns import make_campaign
 from tests.factories.cast import Cast, make_cast
 from tests.factories.claims import finish, make_batch, make_claim
 from tests.factories.delivery import make_draft, make_started
-from tests.factories.mdf import an_activity, make_money, make_request
+from tests.factories.mdf import make_money, make_request
 
 
 def people(cast: Cast) -> dict[str, str]:
