@@ -32,6 +32,7 @@ from tcma.postgres_place import (
     Place,
     PostgresError,
     claim_home,
+    clear_abandoned,
     find_place,
     make_folder,
     set_aside,
@@ -402,6 +403,7 @@ def start_throwaway(directory: Path, *, bin_dir: Path | None = None) -> Embedded
     worker of xdist) call this first, and `remove()` at the end. TCMA_TEST_POSTGRES_BIN names the programs of
     another PostgreSQL.
     """
+    clear_abandoned()
     named = os.environ.get("TCMA_TEST_POSTGRES_BIN")
     cluster = EmbeddedPostgres(directory, for_tests=True, bin_dir=bin_dir or (Path(named) if named else None))
     cluster.start()

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from tcma.postgres_programs import unprivileged_user
 
@@ -18,6 +22,7 @@ ROOT_HOME = Path("/var/lib/tcma")
 SOCKET_NAME = ".s.PGSQL.5432"
 # A socket's address holds 108 bytes with its closing zero (unix(7), sun_path).
 SOCKET_PATH_LIMIT = 107
+ABANDONED_AFTER = 3600.0
 
 
 class PostgresError(Exception):
@@ -95,6 +100,24 @@ def set_aside(place: Place) -> Path:
     former = place.home.with_name(f"{place.home.name}-left-{time.time_ns()}")
     os.rename(place.home, former)
     return former
+
+
+def clear_abandoned() -> None:
+    """Delete throw-away clusters that root left behind when its tests were killed, an hour ago or earlier."""
+    for note in Path("/tmp").glob("tcma-*/for"):  # noqa: S108 - only folders of our own are looked at
+        home = note.parent
+        with suppress(OSError):
+            ours = home.lstat().st_uid == os.geteuid() and not home.is_symlink()
+            old = time.time() - note.stat().st_mtime > ABANDONED_AFTER
+            if ours and old and not _is_running(home / "pg"):
+                shutil.rmtree(home, ignore_errors=True)
+
+
+def _is_running(pgdata: Path) -> bool:
+    try:
+        return psutil.pid_exists(int((pgdata / "postmaster.pid").read_text().splitlines()[0]))
+    except (OSError, ValueError, IndexError):
+        return False
 
 
 def _socket_dir(preferred: Path, data_dir: Path) -> Path:

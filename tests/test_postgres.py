@@ -334,3 +334,18 @@ def test_emptied_data_folder_begins_anew_and_the_former_database_is_kept(durable
         assert (again.set_aside / "pg" / "PG_VERSION").exists()
     finally:
         shutil.rmtree(again.set_aside)
+
+
+@as_root
+def test_cluster_left_by_killed_tests_is_cleared_after_an_hour(tmp_path: Path) -> None:
+    homes = []
+    for age in (60, 7200):
+        home = find_place(tmp_path / f"left-{age}", for_tests=True).home
+        (home / "pg").mkdir(parents=True)
+        (home / "for").write_text("gone\n")
+        os.utime(home / "for", (time.time() - age, time.time() - age))
+        homes.append(home)
+    start_throwaway(tmp_path / "data").remove()
+    young, old = (home.exists() for home in homes)
+    shutil.rmtree(homes[0])
+    assert (young, old) == (True, False)
