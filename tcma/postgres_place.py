@@ -115,7 +115,7 @@ def clear_abandoned() -> None:
 
 def _is_running(pgdata: Path) -> bool:
     try:
-        return psutil.pid_exists(int((pgdata / "postmaster.pid").read_text().splitlines()[0]))
+        return bool(psutil.pid_exists(int((pgdata / "postmaster.pid").read_text().splitlines()[0])))
     except (OSError, ValueError, IndexError):
         return False
 
