@@ -89,7 +89,7 @@ clean:  ## Remove what set-up installed; data in var/ stay
 		PATH="$(CURDIR)/$(VENV)/bin:$$PATH"; NODE_USE_SYSTEM_CA=1; export PATH NODE_USE_SYSTEM_CA; \
 	fi; \
 	echo "Installing browser code …"; \
-	$$npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	$$npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
 
 .make/vendor: .make/node .make/package static/icons.txt tcma/frontend.py $(TEMPLATES)
