@@ -15,7 +15,7 @@ from tcma.campaigns import queries as campaign_queries
 from tcma.csvfile import write_csv
 from tcma.db import db, unit_of_work
 from tcma.errors import DomainError
-from tcma.insights import funnel, home, services
+from tcma.insights import funnel, home, search, services
 
 bp = Blueprint("insights", __name__, template_folder="templates")
 blueprints = [bp]
@@ -58,6 +58,13 @@ def _vendor(needs: list[home.Need]) -> str:
 def _finance(needs: list[home.Need]) -> str:
     currency, flow = home.fund_flow(db.session, g.actor)
     return render_template("insights/finance.html", needs=needs, currency=currency, flow=flow)
+
+
+@bp.get("/search", endpoint="search")
+def search_page() -> str:
+    """From the top of every page: a few of each kind that fit the words."""
+    words = request.args.get("q", "").strip()[:100]
+    return render_template("insights/search.html", words=words, groups=search.find_everything(db.session, g.actor, words))
 
 
 @bp.get("/funnel", endpoint="funnel")
