@@ -63,11 +63,6 @@ def for_looking(app: Flask) -> dict[str, Any]:
     return {"people": people(cast), "ids": {"partner": str(cast.partner_id)}}
 
 
-def approve_request(app: Flask) -> dict[str, Any]:
-    """Nothing yet but a place for steps without a page."""
-    return {}
-
-
 if __name__ == "__main__":
     application = create_app()
     with application.app_context():

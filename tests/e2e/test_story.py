@@ -414,7 +414,7 @@ def checks_batch(story: Story) -> None:
         expect(page.get_by_text("Paid").first).to_be_visible()
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(300)
 def test_the_story_from_kit_to_payment(live: Instance, seat: Seat, tmp_path: Path) -> None:
     story = Story(live, seat, live.seed("story")["people"], tmp_path)
     told_so_far: list[str] = []
