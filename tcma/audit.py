@@ -9,16 +9,18 @@ import hashlib
 import json
 from collections.abc import Mapping
 from contextvars import ContextVar
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, LargeBinary, select
+from sqlalchemy import Index, LargeBinary, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from tcma import clock
 from tcma.access import Actor
 from tcma.db import ORG, Base, BigKey, Tenancy, private
+
+SETTLED_AFTER = timedelta(minutes=10)
 
 request_id: ContextVar[str] = ContextVar("tcma_request_id", default="")
 
@@ -119,8 +121,8 @@ def history(session: Session, subject: object, *, limit: int = 100) -> list[Audi
 def seal(session: Session, organization_id: UUID) -> AuditSeal | None:
     """Append the next link over this organization's unsealed rows; None where there are none.
 
-    Call it with the tenant's row lock or from one sweep at a time: the unique (organization, number) refuses a second.
-    Rows of transactions still open get a later link, for only ids below every open one are taken.
+    Rows younger than SETTLED_AFTER wait for the next link, so that none of a transaction still open is left behind.
+    Two at once are no harm: the unique (organization, number) refuses the second.
     """
     last = session.scalar(
         select(AuditSeal)
@@ -134,6 +136,7 @@ def seal(session: Session, organization_id: UUID) -> AuditSeal | None:
             .where(
                 AuditEvent.organization_id == organization_id,
                 AuditEvent.id > (last.last_id if last else 0),
+                AuditEvent.at <= clock.now() - SETTLED_AFTER,
             )
             .order_by(AuditEvent.id)
             .limit(10_000)
@@ -160,7 +163,7 @@ def chain_hash(previous: bytes, rows: list[AuditEvent]) -> bytes:
         digest.update(
             json.dumps(
                 [
-                    row.id, str(row.organization_id), str(row.other_id or ""), row.at.isoformat(),
+                    row.id, str(row.organization_id), str(row.other_id or ""), row.at.astimezone(UTC).isoformat(),
                     str(row.actor_user_id or ""), str(row.actor_organization_id or ""), row.actor_kind, row.action,
                     row.object_type, row.object_id, row.before, row.after, row.reason, row.request_id,
                 ],
@@ -174,3 +177,44 @@ def _plain(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if values is None:
         return None
     return {key: value if isinstance(value, (int, bool, type(None))) else str(value) for key, value in values.items()}
+
+
+def unsealed_organizations(session: Session) -> list[UUID]:
+    """Organizations with audit rows after their last seal; call it elevated."""
+    sealed = (
+        select(AuditSeal.organization_id, func.max(AuditSeal.last_id).label("last_id"))
+        .group_by(AuditSeal.organization_id)
+        .subquery()
+    )
+    statement = (
+        select(AuditEvent.organization_id)
+        .outerjoin(sealed, sealed.c.organization_id == AuditEvent.organization_id)
+        .where(
+            AuditEvent.id > func.coalesce(sealed.c.last_id, 0), AuditEvent.at <= clock.now() - SETTLED_AFTER
+        )
+        .distinct()
+    )
+    return list(session.scalars(statement))
+
+
+def broken_links(session: Session, organization_id: UUID) -> list[int]:
+    """The numbers of this organization's seals that its rows no longer match; none means that nothing was changed."""
+    broken: list[int] = []
+    previous = b""
+    for link in session.scalars(
+        select(AuditSeal).where(AuditSeal.organization_id == organization_id).order_by(AuditSeal.number)
+    ):
+        rows = list(
+            session.scalars(
+                select(AuditEvent)
+                .where(
+                    AuditEvent.organization_id == organization_id,
+                    AuditEvent.id.between(link.first_id, link.last_id),
+                )
+                .order_by(AuditEvent.id)
+            )
+        )
+        if len(rows) != link.rows or chain_hash(previous, rows) != link.hash:
+            broken.append(link.number)
+        previous = link.hash
+    return broken

@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from tcma import doctor
+from tcma import doctor, styleguide
 from tcma.access import Permission
 from tcma.config import settings
 from tcma.db import db
@@ -45,6 +45,14 @@ def parts() -> str:
     sweeps = list(db.session.scalars(select(Sweep).order_by(Sweep.name)))
     waiting = db.session.scalar(text("SELECT count(*) FROM broker.kombu_message WHERE visible"))
     return render_template("service.html", checks=doctor.examine(settings()), beats=beats, sweeps=sweeps, waiting=waiting)
+
+
+@bp.get("/styleguide")
+def style_guide() -> str:
+    """Every component of our pages, for those who build them; in the demo only."""
+    if not settings().demo:
+        abort(404)
+    return render_template("styleguide.html", **styleguide.example_context())
 
 
 @bp.get("/metrics")

@@ -32,6 +32,7 @@ ELEVATED = {
     "mdf/reconcile.py": 1,
     "mdf/statement.py": 1,
     "outbox.py": 3,
+    "service_tasks.py": 1,
 }
 # Edges that commit themselves: the unit of work; sign-in, where Flask-Security commits the session too; and pages of
 # strangers, where a counted try must stay counted though the rest is refused.
