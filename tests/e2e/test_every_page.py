@@ -15,7 +15,7 @@ from tests.e2e.instance import Instance
 ROLES = (
     "operator", "vendor_admin", "vendor_marketer", "channel_manager", "finance", "partner_admin", "partner_marketer",
 )  # fmt: skip
-PER_ROLE, PHONE = 50, 360
+PER_ROLE, PHONE = 32, 360
 # Whatever is a file is fetched by other tests; here a page must come.
 FILES = re.compile(r"(/download|/original|/yours|/thumbnail|/export\.\w+|\.csv|\.json|\.png|/file|/content)$|format=")
 NUMBERS = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|(?<=/)\d+(?=/|$)")
