@@ -235,9 +235,10 @@ def _set(values: dict[str, object]) -> None:
 
 
 def _begin() -> None:
-    from tcma.parts import end_with_supervisor
+    from tcma.parts import end_with_supervisor, tell_where_on_signal
 
     end_with_supervisor()
+    tell_where_on_signal()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ A part started by `tcma up` says when it is ready through a pipe, and ends when 
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import logging
 import os
 import signal
@@ -51,6 +52,11 @@ def end_with_parent() -> None:
     """Have the kernel send SIGTERM when the thread that started this process ends (Linux, prctl(2))."""
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+
+
+def tell_where_on_signal() -> None:
+    """On SIGUSR1 write to stderr where each thread is: for a part that seems stuck."""
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
 
 
 def say_ready() -> None:
