@@ -28,9 +28,9 @@ NEXT_STEP = {
 def nudge_partner(session: Session, actor: Actor, partner_id: UUID, *, step: str, message: str = "") -> Nudge:
     """Remind a partner of its next step by mail; once a week at most. Raises Invalid, IllegalTransition, NotFound."""
     actor.require(Permission.PARTNER_NUDGE)
+    partnership = account_queries.get_partnership(session, actor, partner_id, lock=True)
     if step not in NEXT_STEP:
         raise Invalid({"step": "Choose one of the steps of the funnel."})
-    partnership = account_queries.get_partnership(session, actor, partner_id, lock=True)
     last = session.scalar(
         select(Nudge)
         .where(Nudge.vendor_id == actor.organization_id, Nudge.partner_id == partner_id)
