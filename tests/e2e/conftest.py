@@ -46,7 +46,8 @@ def live(cluster: EmbeddedPostgres) -> Iterator[Instance]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+# Of one module: while Playwright runs, its event loop would stand in the way of other tests of this process.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
