@@ -74,7 +74,8 @@ class Story:
 
 def press(page: Page, name: str | re.Pattern[str], *, within: Locator | None = None) -> None:
     """Press the button, and say yes where the page asks whether it is meant."""
-    page.wait_for_load_state("domcontentloaded")  # the question is asked by a script of the page
+    # The question is asked by a script of the page. After a download Playwright's own wait never ends.
+    page.wait_for_function("document.readyState !== 'loading'")
     button = (within or page).get_by_role("button", name=name).first
     asks = button.get_attribute("data-confirm") or button.evaluate("b => b.form?.dataset.confirm || ''")
     button.click()
