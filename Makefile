@@ -46,7 +46,7 @@ shots: setup-dev  ## Take the screenshots of the README from a running product; 
 
 setup: .make/package .make/vendor  ## Install what running needs (done by run)
 
-setup-dev: setup .make/dev  ## Install what testing needs (done by test and lint)
+setup-dev: setup .make/dev .make/node-dev  ## Install what testing needs (done by test and lint)
 
 lock:  ## Write the lock files anew, with uv
 	uv pip compile pyproject.toml --group build $(LOCK) -o requirements.lock
@@ -81,15 +81,20 @@ clean:  ## Remove what set-up installed; data in var/ stay
 	@$(PIP_QUIET) --require-hashes -r requirements-dev.lock
 	@touch $@
 
-.make/node: package-lock.json .make/venv
-	@npm=npm; \
+NPM_CI = npm=npm; \
 	if ! npm --version >/dev/null 2>&1; then \
 		echo "Installing npm from a Python wheel, for this machine has none …"; \
 		$(PIP_QUIET) --require-hashes -r requirements-node.lock; \
 		PATH="$(CURDIR)/$(VENV)/bin:$$PATH"; NODE_USE_SYSTEM_CA=1; export PATH NODE_USE_SYSTEM_CA; \
 	fi; \
-	echo "Installing browser code …"; \
 	$$npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
+
+.make/node: package-lock.json .make/venv
+	@echo "Installing browser code …"; $(NPM_CI) --omit=dev
+	@touch $@
+
+.make/node-dev: .make/node
+	@$(NPM_CI)
 	@touch $@
 
 .make/vendor: .make/node .make/package static/icons.txt tcma/frontend.py $(TEMPLATES)

@@ -7,7 +7,7 @@ each transaction, so the database itself refuses what a query forgot to ask.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -20,6 +20,7 @@ import structlog
 from flask_sqlalchemy_lite import SQLAlchemy
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     Date,
     DateTime,
@@ -28,13 +29,18 @@ from sqlalchemy import (
     Identity,
     MetaData,
     Numeric,
+    TableValuedAlias,
     Text,
     Uuid,
+    any_,
+    bindparam,
+    column,
     event,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, SessionTransaction, mapped_column
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, Session, SessionTransaction, mapped_column
 
 from tcma import clock, ids
 
@@ -146,6 +152,18 @@ def state_type(states: type[StrEnum]) -> Enum:
         states, name=name, native_enum=False, length=40, create_constraint=True,
         values_callable=lambda members: [member.value for member in members],
     )  # fmt: skip
+
+
+def among(attribute: InstrumentedAttribute[int], numbers: Sequence[int]) -> ColumnElement[bool]:
+    """`attribute = ANY(numbers)` with one parameter, however many there are: planned once, and prepared."""
+    return attribute == any_(bindparam(None, list(numbers), ARRAY(BigInteger)))
+
+
+def numbered(numbers: Sequence[int]) -> TableValuedAlias:
+    """`numbers` as rows with one column `id`: for a LATERAL that looks each up by its key, whatever the planner
+    believes of the table."""
+    given = bindparam(None, list(numbers), ARRAY(BigInteger))
+    return func.unnest(given).table_valued(column("id", BigInteger)).render_derived(name="wanted")
 
 
 def tenant_key(tenant: str, column: str, table: str, *, ondelete: str | None = None) -> ForeignKeyConstraint:

@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, case, exists, func, or_, select
+from sqlalchemy import Select, and_, case, exists, func, or_, select, true
 from sqlalchemy.orm import Session
 
 from tcma import clock
 from tcma.access import Actor
 from tcma.audience.models import Consent, Contact, ContactList, Import, ImportRow, ListMember, Suppression
 from tcma.audience.states import SuppressionScope
+from tcma.db import numbered
 from tcma.errors import NotFound
 
 MAX_ID = 2**63
@@ -225,12 +226,14 @@ def still_refused(session: Session, partner_id: UUID, vendor_id: UUID | None, co
     """Of these contacts those who must not be written to now, with why: the check at send time."""
     if not contact_ids:
         return {}
+    wanted = numbered(contact_ids)
     rows = (
         select(Contact.id, refusal_of(partner_id, vendor_id).label("refusal"))
-        .where(Contact.partner_id == partner_id, Contact.id.in_(contact_ids))
-        .subquery()
+        .where(Contact.partner_id == partner_id, Contact.id == wanted.c.id)
+        .limit(1)
+        .lateral()
     )
-    statement = select(rows.c.id, rows.c.refusal).where(rows.c.refusal.is_not(None))
+    statement = select(rows.c.id, rows.c.refusal).select_from(wanted.join(rows, true())).where(rows.c.refusal.is_not(None))
     return {row[0]: row[1] for row in session.execute(statement)}
 
 
@@ -239,9 +242,14 @@ def contact_values(session: Session, partner_id: UUID, contact_ids: list[int]) -
     if not contact_ids:
         return {}
     names = ("email", "first_name", "last_name", "company", "job_title", "city", "country", "no_tracking")
-    statement = select(Contact.id, *(getattr(Contact, name) for name in names)).where(
-        Contact.partner_id == partner_id, Contact.id.in_(contact_ids), Contact.erased_at.is_(None)
+    wanted = numbered(contact_ids)
+    rows = (
+        select(Contact.id, *(getattr(Contact, name) for name in names))
+        .where(Contact.partner_id == partner_id, Contact.id == wanted.c.id, Contact.erased_at.is_(None))
+        .limit(1)
+        .lateral()
     )
+    statement = select(rows).select_from(wanted.join(rows, true()))
     found: dict[int, dict[str, Any]] = {}
     for row in session.execute(statement):
         values = dict(zip(names, row[1:], strict=True))

@@ -18,6 +18,7 @@ from jinja2 import StrictUndefined, TemplateSyntaxError, nodes
 from jinja2.filters import do_title
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
+from markupsafe import escape
 
 from tcma.campaigns.vocabulary import SEPARATOR, Dialect, FieldName, flat
 
@@ -99,16 +100,28 @@ class Program:
     """A template compiled once and run for every recipient with flat string values.
 
     `known` are values, keyed as for `render`, that are the same in every run: they go into the program as constants
-    of its tree (never as text of a template), so that a run has less to do.
+    of its tree (never as text of a template), so that a run has less to do. `fixed` rewrites, once, all that is the
+    same in every run.
     """
 
-    def __init__(self, text: str, *, dialect: Dialect, escape: bool, known: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        dialect: Dialect,
+        escape: bool,
+        known: Mapping[str, str] | None = None,
+        fixed: Callable[[str], str] | None = None,
+    ) -> None:
         env = _HTML if escape else _TEXT
         tree = _parse(env, text)
         usage = Usage()
         _Checker(dialect, usage=usage).check(tree)
         self.fields = frozenset(usage.fields)
-        code = env.compile(_Flatten(known or {}).visit(tree), "mail", "mail")
+        flattened = _Flatten(known or {}).visit(tree)
+        if fixed is not None:
+            flattened = _Fix(env, fixed).visit(flattened)
+        code = env.compile(flattened, "mail", "mail")
         self._template = env.template_class.from_code(env, code, {})
 
     def render(self, values: Mapping[str, str]) -> str:
@@ -410,6 +423,29 @@ class _Flatten(NodeTransformer):
         if holds is None or (not holds and node.elif_):
             return node
         return list(node.body if holds else node.else_)
+
+
+class _Fix(NodeTransformer):
+    """Puts the text between placeholders, and placeholders that are the same for all, through `rewrite`."""
+
+    def __init__(self, env: ImmutableSandboxedEnvironment, rewrite: Callable[[str], str]) -> None:
+        self.context = nodes.EvalContext(env)
+        self.rewrite = rewrite
+
+    def visit_Output(self, node: nodes.Output) -> nodes.Output:
+        """Replace what is printed by its rewritten text, where it is known."""
+        node.nodes = [self._fixed(item) for item in node.nodes]
+        return node
+
+    def _fixed(self, item: nodes.Expr) -> nodes.Expr:
+        if isinstance(item, nodes.TemplateData):
+            return nodes.TemplateData(self.rewrite(item.data), lineno=item.lineno)
+        try:
+            value = item.as_const(self.context)
+        except nodes.Impossible:
+            return item
+        shown = str(escape(value)) if self.context.autoescape else str(value)
+        return nodes.TemplateData(self.rewrite(shown), lineno=item.lineno)
 
 
 def _decided(test: nodes.Node) -> bool | None:

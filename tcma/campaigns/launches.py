@@ -152,13 +152,15 @@ def live_brand(session: Session, launch: Launch) -> dict[str, str]:
     return asset_queries.brand_values(session, launch.partner_id)
 
 
-def touch_template(session: Session, launch: Launch, *, brand: dict[str, str] | None = None) -> TouchTemplate:
+def touch_template(
+    session: Session, launch: Launch, *, brand: dict[str, str] | None = None, for_sending: bool = False
+) -> TouchTemplate:
     """The launch's email, ready to render: with the frozen brand once it has started, the present one before."""
     touch = queries.email_touch(session, launch.campaign_version_id)
     values = launch.brand or brand or asset_queries.brand_values(session, launch.partner_id)
     return TouchTemplate(
         CompiledEmail.from_json(touch.compiled), slots=dict(launch.slots), brand=values,
-        launch=launch_values(session, launch),
+        launch=launch_values(session, launch), for_sending=for_sending,
     )  # fmt: skip
 
 

@@ -44,6 +44,9 @@ MAX_RENDERED: Final = 1024 * 1024
 MAX_CONTACT_VALUE: Final = 300
 
 _MANY_BLANKS: Final = re.compile(r"\n{3,}")
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
+_STYLE: Final = re.compile(r"<style.*?</style", re.DOTALL | re.IGNORECASE)
+_COLOUR: Final = re.compile(r"\{\{\s*brand\.\w*color\s*\}\}")
 _RICH_LINK: Final = re.compile(r'<a href="([^"]*)">')
 _SERVICE_SAMPLE: Final = {
     "reason": "",
@@ -67,7 +70,12 @@ class TouchTemplate:
 
     `brand` needs legal_name and postal_address: without them no footer, and so no mail. Raises Invalid with
     keys such as `brand.postal_address`, `slots.headline`, `links.2`.
+
+    With `for_sending` the HTML comes as it travels, encoded once here and not again for each reader: see `is_wire`.
     """
+
+    is_wire = False
+    """Whether the HTML has CRLF line ends and references for all but ASCII, readers' own values excepted."""
 
     def __init__(
         self,
@@ -76,8 +84,10 @@ class TouchTemplate:
         slots: Mapping[str, str],
         brand: Mapping[str, str | None],
         launch: Mapping[str, str | None],
+        for_sending: bool = False,
     ) -> None:
         self.compiled = compiled
+        self.is_wire = for_sending and _may_be_wire(compiled.html)
         try:
             values = clean_values(compiled.slots, slots)
         except Invalid as error:
@@ -93,13 +103,19 @@ class TouchTemplate:
         for_text: dict[str, Any] = dict(for_html)
         self._rich_html = {flat("slot", name): pieces for name, pieces in rich.items()}
         self._rich_text = {key: _text_pieces(pieces) for key, pieces in self._rich_html.items()}
+        if self.is_wire:
+            self._rich_html = {
+                key: [_as_wire(piece) if isinstance(piece, str) else piece for piece in pieces]
+                for key, pieces in self._rich_html.items()
+            }
         for slot in compiled.slots:
             key, value = flat("slot", slot.name), values[slot.name]
             if key not in self._rich_html:
                 for_html[key] = _as_html(slot, value)
                 for_text[key] = plain(value) if slot.kind is SlotKind.RICH else value
         self._subject = Program(compiled.subject, dialect=dialect, escape=False, known=for_text)
-        self._html = Program(compiled.html, dialect=dialect, escape=True, known=for_html)
+        fixed = _as_wire if self.is_wire else None
+        self._html = Program(compiled.html, dialect=dialect, escape=True, known=for_html, fixed=fixed)
         self._text = Program(compiled.text, dialect=dialect, escape=False, known=for_text)
         self._fallback_subject = launch["name"] or brand["name"]
         self._destinations, self._direct = self._resolve(dialect, for_text)
@@ -208,6 +224,17 @@ def preview(
         touch._direct[key] = value or PREVIEW_URL
     service = {**_SERVICE_SAMPLE, "reason": f"You receive this because {facts['name']} knows you."}
     return touch.render(contact=contact, links=touch.destinations(), service=service)
+
+
+def _may_be_wire(source: str) -> bool:
+    """Whether references cost little, and nothing but ASCII stands in style sheets, which know no references."""
+    if (len(source.encode()) - len(source)) * 32 > len(source):
+        return False
+    return all(style.isascii() and "{{" not in _COLOUR.sub("", style) for style in _STYLE.findall(source))
+
+
+def _as_wire(text: str) -> str:
+    return _LINE_END.sub("\r\n", text).encode("ascii", "xmlcharrefreplace").decode()
 
 
 def _own_values(

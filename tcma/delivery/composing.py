@@ -54,7 +54,7 @@ class Composer:
     @classmethod
     def of_launch(cls, session: Session, launch: Launch, *, stream: str = "launch") -> Composer:
         """The composer of a launch, with its frozen brand and sender if it has started."""
-        template = launches.touch_template(session, launch)
+        template = launches.touch_template(session, launch, for_sending=True)
         brand = launch.brand or launches.live_brand(session, launch)
         sender = launch.sender or sender_of(brand)
         domain = sender["from_address"].rpartition("@")[2]
@@ -101,6 +101,7 @@ class Composer:
             text=rendered.text,
             message_id=message_id or f"d{delivery_id}.{tokens.unsubscribe_token(delivery_id, key=self._key)[-10:]}",
             unsubscribe_url=tracking_url("u", tokens.unsubscribe_token(delivery_id, key=self._key)),
+            html_is_wire=self._template.is_wire,
         )
 
     def test_message(self, address: str, contact: dict[str, Any], *, message_id: str) -> CrlfBytes:
@@ -113,7 +114,7 @@ class Composer:
         )
         return self._shape.fill(
             to_address=address, subject=f"[Test] {rendered.subject}", html=rendered.html, text=rendered.text,
-            message_id=message_id, unsubscribe_url=nowhere,
+            message_id=message_id, unsubscribe_url=nowhere, html_is_wire=self._template.is_wire,
         )  # fmt: skip
 
     def return_path(self, delivery_id: int) -> str:

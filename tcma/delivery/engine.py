@@ -24,13 +24,13 @@ from tcma.campaigns import queries as campaign_queries
 from tcma.campaigns.models import Launch
 from tcma.campaigns.states import LaunchStatus
 from tcma.config import settings
-from tcma.db import unit_of_work
+from tcma.db import among, unit_of_work
 from tcma.delivery import composing, planning, queries, settling
 from tcma.delivery.journal import Journal, read_journal
 from tcma.delivery.models import Delivery
 from tcma.delivery.places import host_name, journal_folder
 from tcma.delivery.reply import Reply, ReplyKind
-from tcma.delivery.smtp import SmtpConnection
+from tcma.delivery.smtp import Envelope, SmtpConnection
 from tcma.delivery.smtp_target import SmtpError, SmtpTarget
 from tcma.delivery.states import DeliveryStatus
 from tcma.errors import Invalid
@@ -41,6 +41,7 @@ CHUNK = 200
 LEASE = timedelta(minutes=10)
 RECORD_EVERY = 1.0
 PROVIDER_PAUSE = timedelta(seconds=30)
+_NOTHING = Reply(ReplyKind.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,9 @@ class _Lane:
     connection: SmtpConnection
     composer: composing.Composer
     report: LaneReport = field(default_factory=LaneReport)
+
+    def envelope(self, row: Claimed) -> Envelope:
+        return Envelope(self.composer.return_path(row.id), row.address)
 
 
 def run_lane(
@@ -143,26 +147,26 @@ def _claim(session: Session, lane: _Lane) -> tuple[list[Claimed], datetime]:
     session.refresh(launch, ["status"])
     if launch.status is not LaunchStatus.SENDING:
         return [], lease_until
-    # A CTE is worked out once; a plain subquery may run again for each row, and each time locks another CHUNK.
-    due = (
-        select(Delivery.id)
+    # Two statements, so that neither plan depends on how many rows the planner believes there are.
+    rows = session.execute(
+        select(Delivery.id, Delivery.contact_id, Delivery.address, Delivery.attempts)
         .where(Delivery.launch_id == lane.launch_id, Delivery.status == DeliveryStatus.PENDING, Delivery.due_at <= now)
         .order_by(Delivery.due_at, Delivery.id)
         .limit(CHUNK)
         .with_for_update(skip_locked=True)
-    ).cte("due")
-    taken = session.execute(
+    ).all()
+    claimed = [Claimed(*row) for row in rows]
+    if not claimed:
+        return [], lease_until
+    session.execute(
         update(Delivery)
         .where(
-            Delivery.launch_id == lane.launch_id,
-            Delivery.id.in_(select(due.c.id)),
+            Delivery.launch_id == lane.launch_id, among(Delivery.id, [one.id for one in claimed]),
             Delivery.status == DeliveryStatus.PENDING,
         )
-        .values(status=DeliveryStatus.SENDING, worker=lane.name, lease_until=lease_until)
-        .returning(Delivery.id, Delivery.contact_id, Delivery.address, Delivery.attempts),
+        .values(status=DeliveryStatus.SENDING, worker=lane.name, lease_until=lease_until),
         execution_options={"synchronize_session": False},
-    ).all()
-    claimed = [Claimed(*row) for row in taken]
+    )  # fmt: skip
     refused = audience_queries.still_refused(
         session, lane.actor.organization_id, launch.vendor_id, [one.contact_id for one in claimed]
     )
@@ -173,14 +177,17 @@ def _claim(session: Session, lane: _Lane) -> tuple[list[Claimed], datetime]:
 
 
 def _suppress(session: Session, lane: _Lane, rows: list[Claimed], refused: dict[int, str], now: datetime) -> None:
+    by_reason: dict[str, list[int]] = {}
     for row in rows:
+        by_reason.setdefault(refused[row.contact_id], []).append(row.id)
+    for reason, delivery_ids in by_reason.items():
         session.execute(
             update(Delivery)
-            .where(Delivery.launch_id == lane.launch_id, Delivery.id == row.id, Delivery.status == DeliveryStatus.SENDING)
-            .values(
-                status=DeliveryStatus.SUPPRESSED, reason=refused[row.contact_id], worker=None, lease_until=None,
-                settled_at=now,
-            ),
+            .where(
+                Delivery.launch_id == lane.launch_id, among(Delivery.id, delivery_ids),
+                Delivery.status == DeliveryStatus.SENDING,
+            )
+            .values(status=DeliveryStatus.SUPPRESSED, reason=reason, worker=None, lease_until=None, settled_at=now),
             execution_options={"synchronize_session": False},
         )  # fmt: skip
     lane.report.suppressed += len(rows)
@@ -193,28 +200,35 @@ def _hand_over(
     lease_until: datetime,
     stop: Callable[[], bool],
 ) -> bool:
-    """Send one message after the other; record each second; give back what is left when paused or cut off."""
+    """Send one message after the other; record each second; give back what is left when paused or cut off.
+
+    A message is composed before the one ahead of it leaves, so that its commands can ride behind that one's dot.
+    """
     results: list[tuple[Claimed, Reply]] = []
     recorded_at = time.monotonic()
+    following = _composed(lane, claimed[0], contacts)
     for place, row in enumerate(claimed):
+        message = following
+        rest = claimed[place + 1 :]
         if (lease_until - clock.now()).total_seconds() <= lane.connection.target.longest_transaction:
             return _give_back(lane, results, claimed[place:], again=True)
-        reply = _send_one(lane, row, contacts.get(row.contact_id))
-        results.append((row, reply))
+        following = _composed(lane, rest[0], contacts) if rest else _NOTHING
+        announced = lane.envelope(rest[0]) if rest and isinstance(following, bytes) else None
+        results.append((row, _send_one(lane, row, message, announced)))
         if not lane.connection.is_open and not _reopen(lane):
-            _record(
-                lane, results, release=[one.id for one in claimed[place + 1 :]], due_at=clock.now() + PROVIDER_PAUSE
-            )
+            _record(lane, results, release=[one.id for one in rest], due_at=clock.now() + PROVIDER_PAUSE)
             return False
         if time.monotonic() - recorded_at >= RECORD_EVERY:
             going_on = _record(lane, results)
             results, recorded_at = [], time.monotonic()
             if stop() or not going_on:
-                return _give_back(lane, results, claimed[place + 1 :], again=False)
+                return _give_back(lane, results, rest, again=False)
     return _record(lane, results)
 
 
 def _give_back(lane: _Lane, results: list[tuple[Claimed, Reply]], rest: list[Claimed], *, again: bool) -> bool:
+    # The next recipient may be announced already; only hanging up takes that back.
+    lane.connection.close()
     _record(lane, results, release=[one.id for one in rest])
     return again
 
@@ -228,17 +242,25 @@ def _reopen(lane: _Lane) -> bool:
     return True
 
 
-def _send_one(lane: _Lane, row: Claimed, contact: dict[str, Any] | None) -> Reply:
-    """One message: composed, journalled just before its final dot, and again with the verdict."""
+def _composed(lane: _Lane, row: Claimed, contacts: dict[int, dict[str, Any]]) -> bytes | Reply:
+    """The message of a delivery, or why there is none."""
+    contact = contacts.get(row.contact_id)
     if contact is None:
         return Reply(ReplyKind.FAILED, text="The contact was erased before the mail left.")
     try:
-        data = lane.composer.message(row.id, row.address, contact)
-        reply = lane.connection.send(
-            lane.composer.return_path(row.id), row.address, data, before_dot=lambda: lane.journal.dot(row.id)
-        )
+        return lane.composer.message(row.id, row.address, contact)
     except Invalid as error:
         return Reply(ReplyKind.FAILED, text=error.message)
+
+
+def _send_one(lane: _Lane, row: Claimed, message: bytes | Reply, upcoming: Envelope | None) -> Reply:
+    """One message: journalled just before its final dot, and again with the verdict."""
+    if isinstance(message, Reply):
+        return message
+    envelope = lane.envelope(row)
+    reply = lane.connection.send(
+        envelope.sender, envelope.recipient, message, before_dot=lambda: lane.journal.dot(row.id), upcoming=upcoming
+    )
     lane.journal.outcome(row.id, reply)
     return reply
 
@@ -263,14 +285,20 @@ def _record(
 
 
 def _let_go(lane: _Lane) -> None:
-    """Settle what this lane still holds from its own journal: nothing at an orderly end, all of it after an error."""
-    held = read_journal(lane.journal.path)
-    with unit_of_work(lane.actor) as session:
-        left = settling.settle_held(session, lane.launch_id, lane.name, held)
+    """Settle what this lane still holds from its own journal: nothing at an orderly end, all of it after an error.
+
+    Where the database cannot be asked, the journal stays, held by nobody, and recovery settles it.
+    """
+    settled = False
+    try:
+        held = read_journal(lane.journal.path)
+        with unit_of_work(lane.actor) as session:
+            left = settling.settle_held(session, lane.launch_id, lane.name, held)
+        settled = True
+    finally:
+        lane.journal.close(keep=not settled)
     if left:
         log.warning("lane_cut_short", launch=str(lane.launch_id), worker=lane.name, rows=left)
-    lane.journal.checkpoint(held)
-    lane.journal.close()
     # A dot without a verdict is recorded as unknown by now, so the file has nothing more to say.
     lane.journal.path.unlink(missing_ok=True)
 

@@ -109,8 +109,12 @@ class MessageShape:
         to_name: str = "",
         headers: Mapping[str, str] | None = None,
         date: datetime | None = None,
+        html_is_wire: bool = False,
     ) -> CrlfBytes:
         """The whole message for one recipient, RFC 5322 with CRLF, text part first.
+
+        `html_is_wire` says that `html` has CRLF line ends and no style sheet with anything but ASCII: it goes
+        out at a quarter of the cost.
 
         `message_id` is the part before our domain and must be the same each time this delivery is filled.
         `unsubscribe_url` answers the one-click POST of RFC 8058; `unsubscribe_mailto` is `mailto:…`. The
@@ -130,7 +134,7 @@ class MessageShape:
             _extra_headers(headers) if headers else b"",
             self._fixed,
         ))  # fmt: skip
-        return CrlfBytes(head + _alternatives(text, html, boundary=self._boundary))
+        return CrlfBytes(head + _alternatives(text, html, boundary=self._boundary, html_is_wire=html_is_wire))
 
 
 def system_message(
@@ -295,14 +299,39 @@ def _extra_headers(headers: Mapping[str, str]) -> bytes:
     return b"".join(lines)
 
 
-def _alternatives(text: str, html: str, *, boundary: bytes) -> bytes:
+def _alternatives(text: str, html: str, *, boundary: bytes, html_is_wire: bool = False) -> bytes:
+    ready = _ready_part(html, boundary=boundary) if html_is_wire else None
     return b"".join((
         b'Content-Type: multipart/alternative; boundary="', boundary, b'"\r\n\r\n--', boundary, b"\r\n",
         _part("text", text, subtype=b"plain", boundary=boundary),
         b"\r\n--", boundary, b"\r\n",
-        _part("html", html, subtype=b"html", boundary=boundary),
+        ready or _part("html", html, subtype=b"html", boundary=boundary),
         b"\r\n--", boundary, b"--\r\n",
     ))  # fmt: skip
+
+
+def _ready_part(html: str, *, boundary: bytes) -> bytes | None:
+    """The part of HTML that is ready to travel; None where a reader's values made a line too long for it."""
+    try:
+        body = html.encode("ascii", "xmlcharrefreplace")
+    except UnicodeEncodeError:
+        return None
+    if not body.endswith(b"\r\n"):
+        body += b"\r\n"
+    if b"\0" in body or boundary in body or _has_long_line(body):
+        return None
+    return b"Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: 7bit\r\n\r\n" + body
+
+
+def _has_long_line(body: bytes) -> bool:
+    """Whether a line has more than LINE_LIMIT octets, found in jumps of about that many."""
+    start, size = 0, len(body)
+    while size - start > LINE_LIMIT + 2:
+        end = body.rfind(b"\n", start, start + LINE_LIMIT + 2)
+        if end < 0:
+            return True
+        start = end + 1
+    return False
 
 
 def _part(field: str, content: str, *, subtype: bytes, boundary: bytes) -> bytes:

@@ -7,10 +7,12 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import ARRAY, BigInteger, DateTime, Integer, String, bindparam, column, func, select, update
 from sqlalchemy.orm import Session
+from sqlalchemy.types import TypeEngine
 
 from tcma import clock
+from tcma.db import among
 from tcma.delivery.journal import Entry
 from tcma.delivery.models import Delivery
 from tcma.delivery.reply import Reply, ReplyKind
@@ -20,30 +22,39 @@ MAX_ATTEMPTS = 8
 BACKOFF = (30, 120, 600, 1800, 3600, 7200, 14400)
 """Seconds until the next try after the first, second … refusal for now."""
 
-_SETTLE = (
-    update(Delivery)
-    .where(
-        Delivery.launch_id == bindparam("b_launch"), Delivery.id == bindparam("b_id"),
-        Delivery.status == DeliveryStatus.SENDING, Delivery.worker == bindparam("b_worker"),
-    )
-    .values(
-        status=bindparam("b_status"), reason=bindparam("b_reason"), attempts=bindparam("b_attempts"),
-        due_at=bindparam("b_due"), code=bindparam("b_code"), response=bindparam("b_response"),
-        settled_at=bindparam("b_settled"), worker=None, lease_until=None,
-    )
-)  # fmt: skip
+_VERDICT_TYPES: dict[str, TypeEngine[Any]] = {
+    "id": BigInteger(), "status": String(), "reason": String(), "attempts": Integer(),
+    "due_at": DateTime(timezone=True), "code": Integer(), "response": String(), "settled_at": DateTime(timezone=True),
+}  # fmt: skip
 
 
 def settle(session: Session, launch_id: UUID, worker: str, results: list[tuple[int, int, Reply]]) -> None:
     """Record verdicts of (delivery id, attempts before, reply) that `worker` holds; a repeat changes nothing."""
-    if results:
-        now = clock.now()
-        session.connection().execute(_SETTLE, [_settled(launch_id, worker, *one, now=now) for one in results])
+    if not results:
+        return
+    now = clock.now()
+    rows = [_settled(*one, now=now) for one in results]
+    verdicts = (
+        func.unnest(
+            *(bindparam(None, [row[name] for row in rows], ARRAY(kind)) for name, kind in _VERDICT_TYPES.items())
+        )
+        .table_valued(*(column(name, kind) for name, kind in _VERDICT_TYPES.items()))
+        .render_derived(name="verdicts")
+    )
+    changes = {name: verdicts.c[name] for name in _VERDICT_TYPES if name != "id"}
+    session.execute(
+        update(Delivery)
+        .where(
+            Delivery.launch_id == launch_id, Delivery.id == verdicts.c.id,
+            Delivery.status == DeliveryStatus.SENDING, Delivery.worker == worker,
+        )
+        .values(**changes, worker=None, lease_until=None),
+        execution_options={"synchronize_session": False},
+    )  # fmt: skip
 
 
-def _settled(
-    launch_id: UUID, worker: str, delivery_id: int, attempts: int, reply: Reply, *, now: datetime
-) -> dict[str, Any]:
+def _settled(delivery_id: int, attempts: int, reply: Reply, *, now: datetime) -> dict[str, Any]:
+    """What one verdict writes, by column."""
     status = DeliveryStatus(reply.kind) if reply.kind is not ReplyKind.DEFERRED else None
     due, settled = now, cast("datetime | None", now)
     reason = (
@@ -57,9 +68,8 @@ def _settled(
             status, settled = DeliveryStatus.PENDING, None
             due = now + timedelta(seconds=BACKOFF[min(tried, len(BACKOFF)) - 1] if reply.spends_attempt else 30)
     return {
-        "b_launch": launch_id, "b_id": delivery_id, "b_worker": worker, "b_status": status, "b_reason": reason,
-        "b_attempts": tried, "b_due": due, "b_code": reply.code, "b_response": reply.text[:500] or None,
-        "b_settled": settled,
+        "id": delivery_id, "status": str(status), "reason": reason, "attempts": tried, "due_at": due,
+        "code": reply.code, "response": reply.text[:500] or None, "settled_at": settled,
     }  # fmt: skip
 
 
@@ -71,7 +81,7 @@ def put_back(
         Delivery.launch_id == launch_id, Delivery.status == DeliveryStatus.SENDING, Delivery.worker == worker
     )
     if delivery_ids is not None:
-        statement = statement.where(Delivery.id.in_(delivery_ids))
+        statement = statement.where(among(Delivery.id, delivery_ids))
     changes: dict[str, Any] = {"status": DeliveryStatus.PENDING, "worker": None, "lease_until": None}
     if due_at is not None:
         changes["due_at"] = due_at

@@ -26,6 +26,7 @@ __all__ = [
     "SmtpUnavailable", "Stage", "Tls", "wire_bytes",
 ]  # fmt: skip
 
+_LEADING_DOT = re.compile(rb"\n\.")
 _BARE = re.compile(rb"\r\n|\r|\n")
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?: +|$)")
 _LONGEST_REPLY = 16_384
@@ -52,7 +53,8 @@ def wire_bytes(data: bytes) -> bytes:
             data = _BARE.sub(b"\r\n", data)
         if not data.endswith(b"\r\n"):
             data += b"\r\n"
-    data = data.replace(b"\r\n.", b"\r\n..")
+    if _LEADING_DOT.search(data):
+        data = data.replace(b"\r\n.", b"\r\n..")
     return b"." + data if data.startswith(b".") else data
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page
 
+from tcma.config import REPO
 from tests.e2e.conftest import Desk, Seat
 from tests.e2e.instance import Instance
 
@@ -18,6 +19,12 @@ ROLES = (
 PER_ROLE, PHONE = 32, 360
 # Whatever is a file is fetched by other tests; here a page must come.
 FILES = re.compile(r"(/download|/original|/yours|/thumbnail|/export\.\w+|\.csv|\.json|\.png|/file|/content)$|format=")
+AXE = REPO / "node_modules" / "axe-core" / "axe.min.js"
+# Rules of WCAG 2.2 AA; pages inside frames are mails as they were written and have tests of their own.
+AXE_RUN = """
+() => axe.run(document, {iframes: false, resultTypes: ['violations']}).then(found =>
+  found.violations.map(v => v.id + ': ' + v.nodes.slice(0, 3).map(n => n.html.slice(0, 160)).join(' | ')))
+"""
 NUMBERS = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|(?<=/)\d+(?=/|$)")
 
 
@@ -25,6 +32,11 @@ NUMBERS = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|(?<=/)\d+(?=/|$)")
 def people(live: Instance) -> dict[str, str]:
     found: dict[str, str] = live.seed("looking")["people"]
     return found
+
+
+@pytest.fixture(scope="module")
+def examined() -> set[str]:
+    return set()
 
 
 def _links(page: Page) -> list[str]:
@@ -42,6 +54,20 @@ def _kind(path: str) -> str:
     parts = urlsplit(path)
     names = sorted(one.partition("=")[0] + ("=" + one.partition("=")[2] if one.startswith("tab=") else "") for one in parts.query.split("&"))
     return f"{NUMBERS.sub('*', parts.path)}?{'&'.join(names)}"
+
+
+def _axe(desk: Desk, path: str) -> list[str]:
+    """What a screen reader or a weak eye would stumble over, in light and in dark."""
+    if not AXE.exists():
+        return []
+    faults = []
+    for scheme in ("light", "dark"):
+        desk.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+        desk.page.wait_for_function("s => document.documentElement.dataset.bsTheme === s", arg=scheme)
+        desk.page.evaluate(AXE.read_text())
+        faults += [f"{path} in {scheme}: {one}" for one in desk.page.evaluate(AXE_RUN)]
+    desk.page.emulate_media(color_scheme="light")
+    return list(dict.fromkeys(faults))
 
 
 def _faults(desk: Desk, path: str) -> list[str]:
@@ -64,7 +90,9 @@ def _faults(desk: Desk, path: str) -> list[str]:
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("role", ROLES)
-def test_every_page_that_a_role_reaches_is_whole(seat: Seat, people: dict[str, str], role: str) -> None:
+def test_every_page_that_a_role_reaches_is_whole(
+    seat: Seat, people: dict[str, str], role: str, examined: set[str]
+) -> None:
     faults: list[str] = []
     with seat(people[role], width=PHONE) as desk:
         waiting, known = deque([("/", 0)]), {_kind("/")}
@@ -73,6 +101,10 @@ def test_every_page_that_a_role_reaches_is_whole(seat: Seat, people: dict[str, s
             path, depth = waiting.popleft()
             visited += 1
             faults += _faults(desk, path)
+            # Pages of one shape that several roles reach are looked through once.
+            if _kind(path) == "/?" or _kind(path) not in examined:
+                examined.add(_kind(path))
+                faults += _axe(desk, path)
             if depth < 2:
                 fresh = [link for link in _links(desk.page) if _kind(link) not in known]
                 for link in fresh:
