@@ -23,6 +23,7 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 import tcma
 from tcma import audit, show
 from tcma.accounts import sign_in
+from tcma.asking import ask_first
 from tcma.config import REPO, Settings, settings, use_settings
 from tcma.db import bind, db
 from tcma.error_pages import add_error_pages
@@ -86,6 +87,7 @@ def build_app(given: Settings | None = None) -> Flask:
     make_celery(app)
     app.before_request(_begin)
     app.before_request(_guard)
+    app.before_request(ask_first)
     app.after_request(_headers)
     if conf.trusted_proxies:
         hops = conf.trusted_proxies

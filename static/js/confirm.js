@@ -1,5 +1,13 @@
 // data-confirm="What will happen." on a button, link or form asks once, in a dialog, and then goes on.
+// A button's name "_ask" tells the server to ask instead, should it be pressed before this runs; see tcma/asking.py.
 const asked = new WeakSet();
+
+function ownName(button) {
+  if (!button.name?.startsWith("_ask")) return;
+  const [, name = "", value = ""] = button.name.match(/^_ask:([^=]*)=(.*)$/s) || [];
+  button.name = name;
+  button.value = value;
+}
 
 export function start() {
   const dialog = document.getElementById("confirm-dialog");
@@ -40,6 +48,7 @@ export function start() {
       event.preventDefault();
       event.stopPropagation();
       ask(element, () => {
+        ownName(element);
         asked.add(element);
         element.click();
       });
