@@ -67,3 +67,24 @@ def test_only_verb_methods_assign_a_status() -> None:
             if any(isinstance(one, ast.Attribute) and one.attr == "status" for one in targets):
                 offenders.append(name)
     assert offenders == ["machine.py"]
+
+
+# Reads with a lock that take ids or single values only, or rows of a session of their own.
+LOCKS_WITHOUT_ROWS = {
+    "accounts/members.py:_lock_admins", "accounts/onboarding.py:publish_terms", "delivery/engine.py", "delivery/settling.py",
+    "delivery/tracking.py", "delivery/reactions.py", "mdf/claims.py:create_claim", "mdf/ledger.py:lock_fund",
+    "outbox.py",
+}  # fmt: skip
+
+
+def test_who_locks_a_row_sees_it_as_it_is_by_then() -> None:
+    """The session keeps rows that it has read: without `populate_existing` a lock hands out what was there before."""
+    offenders = set()
+    for name, tree in _trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                source = ast.unparse(node)
+                if "with_for_update" in source and "populate_existing" not in source:
+                    offenders.add(f"{name}:{node.name}")
+    known = {one for one in offenders if one in LOCKS_WITHOUT_ROWS or one.split(":")[0] in LOCKS_WITHOUT_ROWS}
+    assert offenders == known

@@ -63,7 +63,7 @@ def get_kit(session: Session, actor: Actor, kit_id: UUID, *, lock: bool = False)
     else:
         statement = statement.where(*_open(actor))
     if lock:
-        statement = statement.with_for_update()
+        statement = statement.with_for_update().execution_options(populate_existing=True)
     found = session.scalar(statement.options(selectinload(Kit.assets).selectinload(Asset.versions)))
     if found is None:
         raise NotFound()

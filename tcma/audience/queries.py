@@ -24,7 +24,9 @@ def get_contact(session: Session, actor: Actor, contact_id: int, *, lock: bool =
     statement = select(Contact).where(Contact.partner_id == actor.organization_id, Contact.id == contact_id)
     if not 0 < contact_id < MAX_ID:
         raise NotFound()
-    found = session.scalar(statement.with_for_update() if lock else statement)
+    if lock:
+        statement = statement.with_for_update().execution_options(populate_existing=True)
+    found = session.scalar(statement)
     if found is None or found.erased_at is not None:
         raise NotFound()
     return found
@@ -127,7 +129,9 @@ def consents_of(session: Session, contact: Contact) -> list[Consent]:
 
 def get_import(session: Session, actor: Actor, import_id: UUID, *, lock: bool = False) -> Import:
     statement = select(Import).where(Import.partner_id == actor.organization_id, Import.id == import_id)
-    found = session.scalar(statement.with_for_update() if lock else statement)
+    if lock:
+        statement = statement.with_for_update().execution_options(populate_existing=True)
+    found = session.scalar(statement)
     if found is None:
         raise NotFound()
     return found

@@ -22,7 +22,7 @@ def get_campaign(session: Session, actor: Actor, campaign_id: UUID, *, lock: boo
     else:
         statement = statement.where(Campaign.status != CampaignStatus.DRAFT)
     if lock:
-        statement = statement.with_for_update()
+        statement = statement.with_for_update().execution_options(populate_existing=True)
     found = session.scalar(statement)
     if found is None:
         raise NotFound()
@@ -157,7 +157,7 @@ def get_launch(session: Session, actor: Actor, launch_id: UUID, *, lock: bool = 
     """A launch of the actor's organization (a vendor sees its partners' headers), or NotFound."""
     statement = _launches(actor).where(Launch.id == launch_id)
     if lock:
-        statement = statement.with_for_update()
+        statement = statement.with_for_update().execution_options(populate_existing=True)
     else:
         statement = statement.options(joinedload(Launch.campaign), joinedload(Launch.version))
     found = session.scalar(statement)

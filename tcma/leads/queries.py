@@ -29,7 +29,7 @@ def _mine(actor: Actor) -> Select[Lead]:
 def get_lead(session: Session, actor: Actor, lead_id: UUID, *, lock: bool = False) -> Lead:
     statement = _mine(actor).where(Lead.id == lead_id)
     if lock:
-        statement = statement.with_for_update()
+        statement = statement.with_for_update().execution_options(populate_existing=True)
     found = session.scalar(statement)
     if found is None:
         raise NotFound()
@@ -71,7 +71,9 @@ def status_counts(session: Session, actor: Actor) -> dict[LeadStatus, int]:
 
 def find_lead_by_key(session: Session, launch_id: UUID, email_key: bytes, *, lock: bool = False) -> Lead | None:
     statement = select(Lead).where(Lead.launch_id == launch_id, Lead.email_key == email_key)
-    return session.scalar(statement.with_for_update() if lock else statement)
+    if lock:
+        statement = statement.with_for_update().execution_options(populate_existing=True)
+    return session.scalar(statement)
 
 
 def timeline(session: Session, lead: Lead) -> list[LeadActivity]:

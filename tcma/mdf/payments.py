@@ -48,7 +48,7 @@ def set_payee(
         wrong["bic"] = "A BIC has 8 or 11 letters and digits. Leave it empty if you do not know it."
     if wrong:
         raise Invalid(wrong)
-    payee = session.get(Payee, actor.organization_id, with_for_update=True)
+    payee = session.get(Payee, actor.organization_id, with_for_update=True, populate_existing=True)
     if payee is None:
         payee = Payee(partner_id=actor.organization_id, changed_at=clock.now())
         session.add(payee)

@@ -30,7 +30,7 @@ def get_programme(session: Session, actor: Actor, programme_id: UUID, *, lock: b
     else:
         statement = statement.where(Programme.status != ProgrammeStatus.DRAFT)
     if lock:
-        statement = statement.with_for_update(of=Programme)
+        statement = statement.with_for_update(of=Programme).execution_options(populate_existing=True)
     found = session.scalar(statement)
     if found is None:
         raise NotFound()
@@ -61,7 +61,7 @@ def get_fund(session: Session, actor: Actor, fund_id: UUID, *, lock: bool = Fals
     else:
         statement = statement.where(_allocated_to(actor))
     if lock:  # the vendor's right only; the ledger locks by itself
-        statement = statement.with_for_update(of=Fund)
+        statement = statement.with_for_update(of=Fund).execution_options(populate_existing=True)
     found = session.scalar(statement)
     if found is None:
         raise NotFound()
