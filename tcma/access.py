@@ -56,6 +56,8 @@ class Permission(StrEnum):
     LAUNCH_READ = "campaigns:launch:read"
     LAUNCH_MANAGE = "campaigns:launch:manage"
     LAUNCH_START = "delivery:launch:start"
+    SENDER_READ = "delivery:sender:read"
+    SENDER_MANAGE = "delivery:sender:manage"
     LEAD_READ = "leads:lead:read"
     LEAD_WORK = "leads:lead:work"
     LEAD_SHARE = "leads:lead:share"
@@ -83,7 +85,7 @@ _VENDOR_READS = {
 }  # fmt: skip
 _PARTNER_READS = {
     P.MEMBER_READ, P.KIT_READ, P.BRAND_READ, P.CAMPAIGN_READ, P.CONTACT_READ, P.LAUNCH_READ, P.LEAD_READ,
-    P.PROGRAMME_READ, P.REQUEST_READ, P.CLAIM_READ, P.INSIGHT_READ,
+    P.PROGRAMME_READ, P.REQUEST_READ, P.CLAIM_READ, P.INSIGHT_READ, P.SENDER_READ,
 }  # fmt: skip
 _PARTNER_WORK = {
     P.TERMS_ACCEPT, P.BRAND_MANAGE, P.COBRAND_MAKE, P.CONTACT_MANAGE, P.CONTACT_ERASE, P.LAUNCH_MANAGE,
@@ -110,7 +112,7 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
         }
     ),
     Role.PARTNER_ADMIN: frozenset(
-        _PARTNER_READS | _PARTNER_WORK | {P.MEMBER_MANAGE, P.APIKEY_MANAGE, P.PAYEE_MANAGE, P.AUDIT_READ}
+        _PARTNER_READS | _PARTNER_WORK | {P.MEMBER_MANAGE, P.APIKEY_MANAGE, P.PAYEE_MANAGE, P.AUDIT_READ, P.SENDER_MANAGE}
     ),
     Role.PARTNER_MARKETER: frozenset(_PARTNER_READS | _PARTNER_WORK),
     Role.OPERATOR: frozenset({P.SERVICE_OPERATE, P.ORGANIZATION_PROVISION, P.APIKEY_MANAGE, P.MEMBER_READ}),

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from ipaddress import ip_address
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -47,6 +48,10 @@ class Settings(BaseSettings):
     storage_url: str | None = Field(default=None, description="file:///… or s3://bucket/prefix?…; empty: DATA_DIR/files.")
     public_url: str | None = Field(default=None, description="Origin of the app; empty: http://localhost:PORT.")
     tracking_url: str | None = Field(default=None, description="Origin of links; empty: http://127.0.0.1:PORT.")
+    ses_configuration_set: str | None = Field(default=None, description="SES configuration set of each mail.")
+    ses_endpoint: str | None = Field(default=None, description="Another address of the SES API; empty: Amazon's.")
+    dns_server: str | None = Field(default=None, description="IP[:port] asked for records of senders; empty: the system's.")
+    spf_include: str | None = Field(default=None, description="Name in partners' SPF include; empty: the sender's domain.")
     secret_key: str | None = Field(default=None, description="Comma-separated; the first signs, all verify.")
     suppression_key: str | None = Field(default=None, description="Keys suppression hashes; never rotates.")
     trusted_proxies: int = Field(default=0, ge=0, description="How many proxies in front set X-Forwarded-*.")
@@ -86,6 +91,34 @@ class Settings(BaseSettings):
     @property
     def public_origin(self) -> str:
         return self.public_url or f"http://localhost:{self.port}"
+    @field_validator("dns_server")
+    @classmethod
+    def _dns_server(cls, value: str | None) -> str | None:
+        if value:
+            server_address(value)
+        return value or None
+
+    @field_validator("return_domain")
+    @classmethod
+    def _domain(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        if not re.fullmatch(r"(?=.{4,190}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}", value.lower()):
+            raise ValueError("a domain such as returns.example.com")
+        return value.lower()
+
+    @field_validator("bounce_webhook_secret")
+    @classmethod
+    def _webhook_secret(cls, value: str | None) -> str | None:
+        for one in filter(None, (part.strip() for part in (value or "").split(","))):
+            try:
+                strong = len(base64.b64decode(one.removeprefix("whsec_"), validate=True)) >= 16
+            except binascii.Error:
+                strong = False
+            if not strong:
+                raise ValueError("whsec_ and base64 of at least 16 bytes, as `openssl rand -base64 24` makes")
+        return value or None
+
 
     @property
     def tracking_origin(self) -> str:
@@ -108,6 +141,21 @@ class Settings(BaseSettings):
     def secrets(self) -> tuple[bytes, ...]:
         """Signing secrets, newest first. Without TCMA_SECRET_KEY one is made and kept in DATA_DIR."""
         if self.secret_key:
+    @property
+    def returns_at(self) -> str:
+        """The domain of return paths, whose mail comes to us; empty: bounces go to the platform's sender.
+
+        The demo's mailbox takes them on the same port as everything else.
+        """
+        if self.return_domain:
+            return self.return_domain
+        return "returns.tcma.example" if self.demo and not self.smtp_url and not self.ses_region else ""
+
+    @property
+    def topics(self) -> frozenset[str]:
+        """The SNS topics whose posts are believed."""
+        return frozenset(part.strip() for part in (self.sns_topics or "").split(",") if part.strip())
+
             return tuple(part.strip().encode() for part in self.secret_key.split(",") if part.strip())
         return (kept_secret(self.data_dir / "secret.key"),)
 
@@ -151,6 +199,19 @@ def settings() -> Settings:
     global _settings
     if _settings is None:
         _settings = Settings()
+def server_address(server: str) -> tuple[str, int]:
+    """(address, port) of `192.0.2.1`, `192.0.2.1:5353`, `2001:db8::1` or `[2001:db8::1]:5353`. Raises ValueError."""
+    host, port = server, "53"
+    if server.startswith("["):
+        host, _, rest = server[1:].partition("]")
+        port = rest.removeprefix(":") or "53"
+    elif server.count(":") == 1:
+        host, _, port = server.partition(":")
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError("the port is a number from 1 to 65535")
+    return str(ip_address(host)), int(port)
+
+
     return _settings
 
 
