@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import hmac
 import os
+import re
 import tempfile
 from contextlib import suppress
 from functools import cached_property
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from ipaddress import ip_address
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -45,13 +48,13 @@ class Settings(BaseSettings):
     broker_url: str | None = Field(default=None, description="Celery broker; empty: the database.")
     smtp_url: str | None = Field(default=None, description="smtp[s]://user:pass@host:port; empty: the mailbox.")
     ses_region: str | None = Field(default=None, description="AWS region, where mail goes through SES.")
-    storage_url: str | None = Field(default=None, description="file:///… or s3://bucket/prefix?…; empty: DATA_DIR/files.")
-    public_url: str | None = Field(default=None, description="Origin of the app; empty: http://localhost:PORT.")
-    tracking_url: str | None = Field(default=None, description="Origin of links; empty: http://127.0.0.1:PORT.")
     ses_configuration_set: str | None = Field(default=None, description="SES configuration set of each mail.")
     ses_endpoint: str | None = Field(default=None, description="Another address of the SES API; empty: Amazon's.")
     dns_server: str | None = Field(default=None, description="IP[:port] asked for records of senders; empty: the system's.")
     spf_include: str | None = Field(default=None, description="Name in partners' SPF include; empty: the sender's domain.")
+    storage_url: str | None = Field(default=None, description="file:///… or s3://bucket/prefix?…; empty: DATA_DIR/files.")
+    public_url: str | None = Field(default=None, description="Origin of the app; empty: http://localhost:PORT.")
+    tracking_url: str | None = Field(default=None, description="Origin of links; empty: http://127.0.0.1:PORT.")
     secret_key: str | None = Field(default=None, description="Comma-separated; the first signs, all verify.")
     suppression_key: str | None = Field(default=None, description="Keys suppression hashes; never rotates.")
     trusted_proxies: int = Field(default=0, ge=0, description="How many proxies in front set X-Forwarded-*.")
@@ -64,6 +67,11 @@ class Settings(BaseSettings):
     demo: bool = Field(default=False, description="Demo data and its sign-ins; never in production.")
     platform_name: str = Field(default="TCMA", description="Name of the service in pages and mails.")
     platform_sender: str = Field(default="mail@tcma.example", description="From address until a partner's is verified.")
+    return_domain: str | None = Field(default=None, description="Domain whose mail comes to `tcma inbound`: bounces, unsubscribing.")
+    inbound_port: int = Field(default=2525, ge=0, le=65535, description="SMTP port of `tcma inbound`; 0: any free one.")
+    inbound_host: str = Field(default="127.0.0.1", description="Address that `tcma inbound` listens on; 0.0.0.0: every one.")
+    sns_topics: str | None = Field(default=None, description="Comma-separated ARNs of SNS topics that tell of SES mail.")
+    bounce_webhook_secret: str | None = Field(default=None, description="whsec_…, comma-separated; signs posts to /hooks/bounces.")
     mailbox_port: int = Field(default=0, ge=0, le=65535, description="SMTP port of the mailbox; 0: PORT + 25.")
     metrics_token: str | None = Field(default=None, description="Bearer token that /metrics asks for beyond loopback.")
     log_format: str = Field(default="text", pattern="^(text|json)$", description="text or json.")
@@ -83,14 +91,6 @@ class Settings(BaseSettings):
             raise ValueError("an origin such as https://app.example.com, without a path")
         return f"{parts.scheme}://{parts.netloc}"
 
-    @field_validator("data_dir")
-    @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
-
-    @property
-    def public_origin(self) -> str:
-        return self.public_url or f"http://localhost:{self.port}"
     @field_validator("dns_server")
     @classmethod
     def _dns_server(cls, value: str | None) -> str | None:
@@ -119,6 +119,14 @@ class Settings(BaseSettings):
                 raise ValueError("whsec_ and base64 of at least 16 bytes, as `openssl rand -base64 24` makes")
         return value or None
 
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @property
+    def public_origin(self) -> str:
+        return self.public_url or f"http://localhost:{self.port}"
 
     @property
     def tracking_origin(self) -> str:
@@ -134,14 +142,6 @@ class Settings(BaseSettings):
         return self.mailbox_port or self.port + 25
 
     @property
-    def files_url(self) -> str:
-        return self.storage_url or (self.data_dir / "files").as_uri()
-
-    @cached_property
-    def secrets(self) -> tuple[bytes, ...]:
-        """Signing secrets, newest first. Without TCMA_SECRET_KEY one is made and kept in DATA_DIR."""
-        if self.secret_key:
-    @property
     def returns_at(self) -> str:
         """The domain of return paths, whose mail comes to us; empty: bounces go to the platform's sender.
 
@@ -156,6 +156,14 @@ class Settings(BaseSettings):
         """The SNS topics whose posts are believed."""
         return frozenset(part.strip() for part in (self.sns_topics or "").split(",") if part.strip())
 
+    @property
+    def files_url(self) -> str:
+        return self.storage_url or (self.data_dir / "files").as_uri()
+
+    @cached_property
+    def secrets(self) -> tuple[bytes, ...]:
+        """Signing secrets, newest first. Without TCMA_SECRET_KEY one is made and kept in DATA_DIR."""
+        if self.secret_key:
             return tuple(part.strip().encode() for part in self.secret_key.split(",") if part.strip())
         return (kept_secret(self.data_dir / "secret.key"),)
 
@@ -191,14 +199,6 @@ def kept_secret(path: Path) -> bytes:
     return path.read_bytes().strip()
 
 
-_settings: Settings | None = None
-
-
-def settings() -> Settings:
-    """The process's settings, read once."""
-    global _settings
-    if _settings is None:
-        _settings = Settings()
 def server_address(server: str) -> tuple[str, int]:
     """(address, port) of `192.0.2.1`, `192.0.2.1:5353`, `2001:db8::1` or `[2001:db8::1]:5353`. Raises ValueError."""
     host, port = server, "53"
@@ -212,6 +212,14 @@ def server_address(server: str) -> tuple[str, int]:
     return str(ip_address(host)), int(port)
 
 
+_settings: Settings | None = None
+
+
+def settings() -> Settings:
+    """The process's settings, read once."""
+    global _settings
+    if _settings is None:
+        _settings = Settings()
     return _settings
 
 
