@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import quote
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, nodes
@@ -60,6 +60,9 @@ _SERVICE_FILTERS: Final[dict[str, Callable[..., str]]] = {
     "mailpart": lambda value: quote(str(value), safe="@+"),
     "phonepart": lambda value: "".join(char for char in str(value) if char in "+0123456789"),
 }
+
+
+AnyNode = TypeVar("AnyNode", bound=nodes.Node)
 
 
 class Refusal(Exception):
@@ -416,6 +419,22 @@ class _Flatten(NodeTransformer):
         node.expr2 = node.expr2 or nodes.Const("", lineno=node.lineno)
         return self.generic_visit(node)
 
+    def visit_For(self, node: nodes.For) -> nodes.Node | list[nodes.Node]:
+        """Write a loop out: its items are constants, so each round is too, but for a reader's values."""
+        items = node.iter.items if isinstance(node.iter, nodes.List | nodes.Tuple) else []
+        rounds: list[nodes.Node] = []
+        for index, item in enumerate(items, start=1):
+            values = _bound(node.target, item)
+            if values is None:
+                return self.generic_visit(node)
+            place = {"index": index, "first": index == 1, "last": index == len(items)}
+            rounds += [_Round(values, place).visit(_clone(child)) for child in node.body]
+        found: list[nodes.Node] = []
+        for one in rounds:
+            seen = self.visit(one)
+            found += seen if isinstance(seen, list) else [seen]
+        return found
+
     def visit_If(self, node: nodes.If) -> nodes.Node | list[nodes.Node]:
         """Leave out what cannot be shown, as far as constants alone decide."""
         self.generic_visit(node)
@@ -423,6 +442,50 @@ class _Flatten(NodeTransformer):
         if holds is None or (not holds and node.elif_):
             return node
         return list(node.body if holds else node.else_)
+
+
+class _Round(NodeTransformer):
+    """One round of a loop: the item's names and `loop.…` become constants, but inside a loop that has them anew."""
+
+    def __init__(self, values: Mapping[str, nodes.Expr], place: Mapping[str, int]) -> None:
+        self.values = values
+        self.place = place
+
+    def visit_Name(self, node: nodes.Name) -> nodes.Node:
+        """Replace a name of the item."""
+        return _clone(self.values[node.name]) if node.ctx == "load" and node.name in self.values else node
+
+    def visit_Getattr(self, node: nodes.Getattr) -> nodes.Node:
+        """Replace `loop.index` and the like."""
+        if self.place and isinstance(node.node, nodes.Name) and node.node.name == "loop":
+            return nodes.Const(self.place[node.attr], lineno=node.lineno)
+        return node
+
+    def visit_For(self, node: nodes.For) -> nodes.Node:
+        """A loop inside has a `loop` of its own."""
+        inner = _Round(self.values, {})
+        node.body = [inner.visit(child) for child in node.body]
+        return node
+
+
+def _bound(target: nodes.Node, item: nodes.Expr) -> dict[str, nodes.Expr] | None:
+    """What each name of `target` stands for in the round of `item`; None where they do not fit."""
+    names = _target_names(target)
+    if isinstance(target, nodes.Name):
+        return {names[0]: item}
+    parts = item.items if isinstance(item, nodes.List | nodes.Tuple) else []
+    return dict(zip(names, parts, strict=True)) if len(parts) == len(names) else None
+
+
+def _clone(node: AnyNode) -> AnyNode:
+    """A copy of a tree that shares nothing with it but constants."""
+    return type(node)(*(_cloned(value) for _, value in node.iter_fields()), lineno=node.lineno)
+
+
+def _cloned(value: object) -> object:
+    if isinstance(value, list):
+        return [_cloned(one) for one in value]
+    return _clone(value) if isinstance(value, nodes.Node) else value
 
 
 class _Fix(NodeTransformer):

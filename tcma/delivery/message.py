@@ -22,6 +22,7 @@ import secrets
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import format_datetime
+from functools import lru_cache
 
 import idna
 
@@ -126,7 +127,7 @@ class MessageShape:
             raise Invalid({"message_id": "The message id may hold letters, digits, dots and dashes only."})
         moment = date or self._date or clock.now()
         head = b"".join((
-            b"Date: %b\r\n" % format_datetime(moment).encode(),
+            _date_line(moment.replace(microsecond=0)),
             b"Message-ID: <%b@%b>\r\n" % (message_id.encode(), self._message_id_domain),
             _mailbox("To", "to_name", to_name, "to_address", to_address),
             _text_header("Subject", "subject", subject),
@@ -191,6 +192,11 @@ def wire_address(address: str, *, field: str = "address") -> str:
         if ascii_domain and not _CONTROL.search(local):
             return f"{local}@{ascii_domain}"
     raise Invalid({field: "This is not a complete e-mail address, such as anna@example.com."})
+
+
+@lru_cache(maxsize=64)
+def _date_line(second: datetime) -> bytes:
+    return b"Date: %b\r\n" % format_datetime(second).encode()
 
 
 def _new_boundary() -> bytes:
