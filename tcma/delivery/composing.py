@@ -47,6 +47,7 @@ class Composer:
         self._shape = shape
         self._numbers = tuple(template.destinations())
         self._key = settings().derived_keys("tracking")[0]
+        self._origin = settings().tracking_origin
         self._sender = settings().platform_sender
         legal = brand.get("legal_name") or brand.get("name") or ""
         self._reason = f"You receive this because you are a contact of {legal}."
@@ -70,37 +71,40 @@ class Composer:
 
     def render(self, delivery_id: int, contact: dict[str, Any]) -> Rendered:
         """Subject, HTML and text of one delivery; untracked contacts get neither pixel nor counted links."""
-        key = self._key
+        return self._render(delivery_id, contact, tokens.unsubscribe_token(delivery_id, key=self._key))
+
+    def _render(self, delivery_id: int, contact: dict[str, Any], mine: str) -> Rendered:
+        key, origin = self._key, self._origin
         if contact.get("no_tracking"):
             links, pixel = self._template.destinations(), ""
         else:
             links = {
-                number: tracking_url("r", tokens.click_token(delivery_id, number, key=key)) for number in self._numbers
+                number: f"{origin}/r/{tokens.click_token(delivery_id, number, key=key)}" for number in self._numbers
             }
-            pixel = tracking_url("o", tokens.open_token(delivery_id, key=key)) + ".gif"
-        mine = tokens.unsubscribe_token(delivery_id, key=key)
+            pixel = f"{origin}/o/{tokens.open_token(delivery_id, key=key)}.gif"
         return self._template.render(
             contact=contact,
             links=links,
             service={
                 "reason": self._reason,
-                "unsubscribe_url": tracking_url("u", mine),
-                "privacy_url": tracking_url("privacy", mine),
+                "unsubscribe_url": f"{origin}/u/{mine}",
+                "privacy_url": f"{origin}/privacy/{mine}",
                 "pixel_url": pixel,
             },
         )
 
     def message(self, delivery_id: int, address: str, contact: dict[str, Any], *, message_id: str = "") -> CrlfBytes:
         """The whole mail of one delivery as bytes. The Message-ID of a delivery is always the same."""
-        rendered = self.render(delivery_id, contact)
+        mine = tokens.unsubscribe_token(delivery_id, key=self._key)
+        rendered = self._render(delivery_id, contact, mine)
         return self._shape.fill(
             to_address=address,
             to_name=str(contact.get("full_name") or ""),
             subject=rendered.subject,
             html=rendered.html,
             text=rendered.text,
-            message_id=message_id or f"d{delivery_id}.{tokens.unsubscribe_token(delivery_id, key=self._key)[-10:]}",
-            unsubscribe_url=tracking_url("u", tokens.unsubscribe_token(delivery_id, key=self._key)),
+            message_id=message_id or f"d{delivery_id}.{mine[-10:]}",
+            unsubscribe_url=f"{self._origin}/u/{mine}",
             html_is_wire=self._template.is_wire,
         )
 
