@@ -44,3 +44,4 @@ class SuppressionReason(StrEnum):
     COMPLAINED = "complained"
     MANUAL = "manual"
     ERASED = "erased"
+    PAUSED = "paused"

@@ -216,6 +216,12 @@ class Launch(UuidKey, Created, Machine, Base):
         self.move("finish", LaunchStatus.FINISHED, by=by)
         self.finished_at = at
 
+    def reopen(self, *, by: Actor) -> None:
+        """Go on sending after the end, for deliveries that are sent again."""
+        self.require_status("reopen", LaunchStatus.FINISHED)
+        self.move("reopen", LaunchStatus.SENDING, by=by)
+        self.finished_at = None
+
     def cancel(self, *, by: Actor, at: datetime, reason: str | None = None) -> None:
         self.move("cancel", LaunchStatus.CANCELLED, by=by, reason=reason)
         self.finished_at = at

@@ -41,6 +41,7 @@ LAUNCH_MOVES = {
     LaunchStatus.PLANNING: frozenset({LaunchStatus.SENDING, LaunchStatus.CANCELLED}),
     LaunchStatus.SENDING: frozenset({LaunchStatus.PAUSED, LaunchStatus.FINISHED, LaunchStatus.CANCELLED}),
     LaunchStatus.PAUSED: frozenset({LaunchStatus.SENDING, LaunchStatus.FINISHED, LaunchStatus.CANCELLED}),
-    LaunchStatus.FINISHED: frozenset(),
+    # Back to sending where the partner has unknown or failed deliveries sent again.
+    LaunchStatus.FINISHED: frozenset({LaunchStatus.SENDING}),
     LaunchStatus.CANCELLED: frozenset(),
 }

@@ -33,7 +33,7 @@ TEST_MAILS = buckets.Limit("test-mail", burst=20, seconds=3600)
 LATEST_SCHEDULE = timedelta(days=365)
 
 
-def _own_launch(session: Session, actor: Actor, launch_id: UUID) -> Launch:
+def own_launch(session: Session, actor: Actor, launch_id: UUID) -> Launch:
     """The actor's own launch, locked; a vendor sees it and may not touch it."""
     actor.require(Permission.LAUNCH_START)
     launch = campaign_queries.get_launch(session, actor, launch_id, lock=True)
@@ -47,7 +47,7 @@ def start_launch(session: Session, actor: Actor, launch_id: UUID) -> Launch:
 
     Raises Invalid with every failed check, Forbidden, IllegalTransition.
     """
-    launch = _own_launch(session, actor, launch_id)
+    launch = own_launch(session, actor, launch_id)
     if launch.status in STARTED:
         return launch
     failed = preflight.blocking(preflight.preflight(session, actor, launch_id))
@@ -65,7 +65,7 @@ def start_launch(session: Session, actor: Actor, launch_id: UUID) -> Launch:
 
 def schedule_launch(session: Session, actor: Actor, launch_id: UUID, *, at: datetime) -> Launch:
     """Start at `at` (aware), within a year. The checks run now, so that nothing surprises, and again then."""
-    launch = _own_launch(session, actor, launch_id)
+    launch = own_launch(session, actor, launch_id)
     now = clock.now()
     if at.tzinfo is None or not now < at <= now + LATEST_SCHEDULE:
         raise Invalid({"at": "Choose a time from now on, within a year."})
@@ -79,7 +79,7 @@ def schedule_launch(session: Session, actor: Actor, launch_id: UUID, *, at: date
 
 
 def unschedule_launch(session: Session, actor: Actor, launch_id: UUID) -> Launch:
-    launch = _own_launch(session, actor, launch_id)
+    launch = own_launch(session, actor, launch_id)
     launch.unschedule(by=actor)
     return launch
 
@@ -99,14 +99,14 @@ def start_scheduled(session: Session, actor: Actor, launch_id: UUID) -> Launch:
 
 def pause_launch(session: Session, actor: Actor, launch_id: UUID) -> Launch:
     """Stop handing over within about a second; what is on its way ends as it ends."""
-    launch = _own_launch(session, actor, launch_id)
+    launch = own_launch(session, actor, launch_id)
     if launch.status is not LaunchStatus.PAUSED:
         launch.pause(by=actor, at=clock.now())
     return launch
 
 
 def resume_launch(session: Session, actor: Actor, launch_id: UUID) -> Launch:
-    launch = _own_launch(session, actor, launch_id)
+    launch = own_launch(session, actor, launch_id)
     if launch.status is not LaunchStatus.SENDING:
         refused = preflight.campaign_open(session, actor, launch)
         if launch.status is LaunchStatus.PAUSED and refused.verdict == "fail":
@@ -118,7 +118,7 @@ def resume_launch(session: Session, actor: Actor, launch_id: UUID) -> Launch:
 
 def cancel_launch(session: Session, actor: Actor, launch_id: UUID, *, reason: str = "cancelled") -> Launch:
     """End it for good: what is pending is skipped, what was sent stays sent."""
-    launch = _own_launch(session, actor, launch_id)
+    launch = own_launch(session, actor, launch_id)
     if launch.status is LaunchStatus.CANCELLED:
         return launch
     launch.cancel(by=actor, at=clock.now(), reason=reason)

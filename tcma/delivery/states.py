@@ -51,3 +51,11 @@ class EventClass(StrEnum):
     HUMAN = "human"
     MACHINE = "machine"
     UNKNOWN = "unknown"
+
+
+class AlarmKind(StrEnum):
+    """Why the service pauses a launch by itself."""
+
+    BOUNCES = "bounces"
+    COMPLAINTS = "complaints"
+    ABOUT_US = "about_us"

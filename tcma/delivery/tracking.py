@@ -27,8 +27,9 @@ from tcma.delivery import composing, planning, queries, tokens
 from tcma.delivery.classify import Hit, classify
 from tcma.delivery.models import Classification, Delivery, Event, LaunchTouch, LoadBatch, SpoolOffset
 from tcma.delivery.places import spool_folder
+from tcma.delivery.returns_unknown import settle_unknown
 from tcma.delivery.spool import Segment, Spool, loading, segments
-from tcma.delivery.states import EventClass, EventKind
+from tcma.delivery.states import DeliveryStatus, EventClass, EventKind
 from tcma.delivery.tokens import Purpose
 from tcma.errors import NotFound
 
@@ -127,21 +128,28 @@ def unsubscribe(session: Session, token: str, visit: Visit, *, source: str = ONE
     if data.delivery_id == 0:
         return
     delivery, launch = _delivery_of(session, data)
+    bind(session, Actor.system(launch.partner_id, Kind.PARTNER))
+    unsubscribe_delivery(session, delivery, launch, visit, source=source)
+    planning.count_totals(session, launch)
+
+
+def unsubscribe_delivery(session: Session, delivery: Delivery, launch: Launch, visit: Visit, *, source: str) -> None:
+    """Suppress the reader of a delivery at its partner and keep the event; the session is bound to the partner."""
     actor = Actor.system(launch.partner_id, Kind.PARTNER)
-    bind(session, actor)
     audience_services.suppress(
         session, actor, partner_id=launch.partner_id, email_key=delivery.email_key,
         reason=SuppressionReason.UNSUBSCRIBED, source=source,
     )  # fmt: skip
     record(session, delivery, EventKind.UNSUBSCRIBE, visit, source="unsubscribe", source_key=str(delivery.id))
+    settle_unknown(session, [delivery.id], DeliveryStatus.SENT, answer="The reader unsubscribed by it.")
     session.flush()
-    planning.count_totals(session, launch)
 
 
 def record(
-    session: Session, delivery: Delivery, kind: EventKind, visit: Visit, *, source: str, source_key: str
-) -> None:
-    """Store one event that came with its own transaction; the same (source, source_key) is one event."""
+    session: Session, delivery: Delivery, kind: EventKind, visit: Visit, *, source: str, source_key: str,
+    detail: dict[str, Any] | None = None,
+) -> bool:  # fmt: skip
+    """Store one event that came with its own transaction; False where (source, source_key) is there already."""
     batch = LoadBatch(rows=1)
     session.add(batch)
     session.flush()
@@ -150,13 +158,14 @@ def record(
         .values(
             partner_id=delivery.partner_id, launch_id=delivery.launch_id, delivery_id=delivery.id,
             contact_id=delivery.contact_id, kind=kind, at=clock.now(), address=visit.address, agent=visit.agent[:300],
-            method=visit.method, detail={}, source=source, source_key=source_key, batch_id=batch.id,
+            method=visit.method, detail=detail or {}, source=source, source_key=source_key, batch_id=batch.id,
         )
         .on_conflict_do_nothing(index_elements=["source", "source_key"])
         .returning(Event.id)
     )  # fmt: skip
     if made is not None:
         judge(session, delivery.launch_id, [delivery.id])
+    return made is not None
 
 
 def _delivery_of(session: Session, data: tokens.TokenData) -> tuple[Delivery, Launch]:
@@ -224,6 +233,8 @@ def _load(session: Session, records: list[dict[str, Any]]) -> set[tuple[UUID, UU
             return set()
         statement = insert(Event).on_conflict_do_nothing(index_elements=["source", "source_key"]).returning(Event.id)
         new = set(session.scalars(statement, rows))
+        # Whoever or whatever opened it, the mail arrived: its tokens are in no other.
+        settle_unknown(session, sorted(known), DeliveryStatus.SENT, answer="The mail was opened or a link followed.")
         launches: dict[UUID, list[int]] = {}
         for one in known.values():
             launches.setdefault(one.launch_id, []).append(one.id)
