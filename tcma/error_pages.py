@@ -27,6 +27,8 @@ _HTTP_WORDS = {
 }
 _FAULT = ("Something went wrong on our side", "Nothing was changed. Please try again; if it happens again, tell us the reference below.")
 
+_AT_ONCE = {"23505", "40001", "40P01"}  # unique_violation, serialization_failure, deadlock_detected
+
 
 def add_error_pages(app: Flask) -> None:
     app.register_error_handler(DomainError, _domain)
@@ -67,6 +69,10 @@ def _fault(error: Exception) -> Response:
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         log.error("database_lost", path=request.path)
         return answer(503, "The database does not answer", "Please try again in a moment. Nothing was lost.")
+    if isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _AT_ONCE:
+        # Two did the same at the same moment: a unique key or the order of locks let one of them through.
+        log.warning("at_once", path=request.path, method=request.method, exc_info=True)
+        return _domain(Stale())
     log.exception("fault", path=request.path, method=request.method)
     return answer(500, *_FAULT)
 

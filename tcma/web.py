@@ -27,6 +27,7 @@ from tcma.asking import ask_first
 from tcma.config import REPO, Settings, settings, use_settings
 from tcma.db import bind, db
 from tcma.error_pages import add_error_pages
+from tcma.incoming import refuse_unkept_characters
 from tcma.logs import configure_logs
 from tcma.navigation import add_navigation
 from tcma.postgres import database_urls
@@ -87,6 +88,7 @@ def build_app(given: Settings | None = None) -> Flask:
     make_celery(app)
     app.before_request(_begin)
     app.before_request(_guard)
+    app.before_request(refuse_unkept_characters)
     app.before_request(ask_first)
     app.after_request(_headers)
     if conf.trusted_proxies:
