@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
@@ -17,6 +17,7 @@ from uuid import UUID
 
 from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from tcma import audit, clock, ids, jobs
@@ -24,7 +25,7 @@ from tcma.access import Actor, Kind, Permission
 from tcma.accounts import queries as account_queries
 from tcma.audience import queries, services
 from tcma.audience.addresses import email_key
-from tcma.audience.models import Consent, Contact, Import, ImportRow, ListMember, Suppression
+from tcma.audience.models import Consent, Contact, ContactList, Import, ImportRow, ListMember, Suppression
 from tcma.audience.rows import FIELDS, RowReader, Status, Verdict
 from tcma.audience.states import ConsentBasis, ImportStatus, SuppressionReason, SuppressionScope
 from tcma.audience.tables import Table, open_table, suggest_mapping
@@ -65,7 +66,7 @@ def create_import(session: Session, actor: Actor, *, filename: str, path: Path) 
             id=import_id, partner_id=actor.organization_id, filename=Path(filename).name[:200] or "contacts",
             storage_key=f"imports/{actor.organization_id}/{import_id}", size=size, sha256=digest,
             total_rows=sum(1 for _ in found.rows()) if size <= COUNTED_AT_ONCE else None,
-            columns=list(found.columns), sample=[list(one.cells) for one in sample],
+            columns=list(found.columns), sample=[_keepable(one.cells) for one in sample],
             mapping=suggest_mapping(found.columns, sample), warnings=[one.message for one in found.warnings],
         )  # fmt: skip
         storage().put(row.storage_key, file, content_type="application/octet-stream")
@@ -145,6 +146,12 @@ def run_import(actor: Actor, import_id: UUID) -> None:
             _fail(actor, import_id, "The uploaded file is not there any more. Upload it again.")
         except Invalid as error:
             _fail(actor, import_id, error.message)
+        except (OperationalError, InterfaceError):
+            raise  # the database was away: once the lease is over the sweep goes on where this ended
+        except Exception:
+            # A file that we cannot work through would be tried for ever, and look as if it were still running.
+            _fail(actor, import_id, "Something went wrong on our side at this place of the file. Try again, or upload it anew.")
+            raise
 
 
 def _fail(actor: Actor, import_id: UUID, why: str) -> None:
@@ -245,8 +252,13 @@ def _kept(row: Import, verdict: Verdict, cells: list[str]) -> dict[str, Any]:
     return {
         "partner_id": row.partner_id, "import_id": row.id, "row_number": verdict.number, "verdict": str(verdict.status),
         "reasons": [{"code": one.code, "message": one.message} for one in verdict.reasons],
-        "cells": [cell[:500] for cell in cells[:50]],
+        "cells": _keepable(cell[:500] for cell in cells[:50]),
     }  # fmt: skip
+
+
+def _keepable(cells: Iterable[object]) -> list[str]:
+    """Cells as they can be stored: PostgreSQL's JSON holds no NUL."""
+    return [str(cell).replace("\0", " ") for cell in cells]
 
 
 def _upsert(session: Session, row: Import, people: dict[bytes, dict[str, Any]]) -> None:
@@ -277,22 +289,24 @@ def _upsert(session: Session, row: Import, people: dict[bytes, dict[str, Any]]) 
     row.created_count += fresh
     row.updated_count += len(found) - fresh
     contact_ids = [one[0] for one in found]
-    session.execute(
-        insert(ListMember)
-        .values(
-            [
-                {"list_id": row.list_id, "contact_id": one, "partner_id": row.partner_id, "added_at": now}
-                for one in contact_ids
-            ]
-        )
-        .on_conflict_do_nothing()
-    )
+    if (list_id := _list_still_there(session, row)) is not None:
+        members = [
+            {"list_id": list_id, "contact_id": one, "partner_id": row.partner_id, "added_at": now} for one in contact_ids
+        ]
+        session.execute(insert(ListMember).values(members).on_conflict_do_nothing())
     source = f"{row.basis_source} (import {row.id})"
     willing = _without_own_word(session, row, contact_ids)
     if willing:
         told = {"partner_id": row.partner_id, "purpose": row.purpose, "basis": row.basis, "source": source,
                 "wording_version": "import-1", "at": now, "withdrawn": False}  # fmt: skip
         session.execute(insert(Consent).values([{**told, "contact_id": one} for one in willing]))
+
+
+def _list_still_there(session: Session, row: Import) -> UUID | None:
+    """The list that the contacts go on, held until the chunk is in; None once somebody has deleted it meanwhile."""
+    statement = select(ContactList.id).where(ContactList.partner_id == row.partner_id, ContactList.id == row.list_id)
+    row.list_id = session.scalar(statement.with_for_update(read=True, key_share=True))
+    return row.list_id
 
 
 def _without_own_word(session: Session, row: Import, contact_ids: list[int]) -> list[int]:

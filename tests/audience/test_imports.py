@@ -252,3 +252,45 @@ def test_a_sweep_finds_what_waits_and_not_what_is_at_work(app: Flask, cast: Cast
         imports.run_import(actor, row.id)
         with unit_of_work(None) as session:
             assert (actor.organization_id, row.id) not in imports.sweep_due(session)
+
+
+def test_a_zero_byte_anywhere_in_the_file_is_a_warning_and_the_import_ends(app: Flask, cast: Cast) -> None:
+    actor = cast.partner_admin
+    with app.app_context():
+        head = make.run(actor, b"email,name\nm@one.example,M\0aria\n" + b"x@one.example,X\n" * 20)
+        assert head.sample == []
+        row = make.run(actor, (many(imports.CHUNK) + "late@one.example,L\0ate\n").encode())
+        assert (row.status, row.created_count, row.warning_count) == (ImportStatus.FINISHED, imports.CHUNK + 1, 1)
+        with unit_of_work(actor) as session:
+            (kept,) = queries.import_rows(session, actor, row.id)
+            assert kept.cells == ["late@one.example", "L ate"]
+
+
+def test_a_list_deleted_while_its_import_runs_does_not_stop_it(app: Flask, cast: Cast) -> None:
+    actor = cast.partner_admin
+    with app.app_context():
+        row = make.queue(actor, make.make_import(actor, many(5)))
+        with unit_of_work(actor) as session:
+            assert row.list_id is not None
+            services.delete_list(session, actor, row.list_id)
+        imports.run_import(actor, row.id)
+        done = reload(actor, row)
+        assert (done.status, done.created_count, done.list_id) == (ImportStatus.FINISHED, 5, None)
+
+
+def test_an_import_that_our_own_fault_stops_says_so_and_can_be_started_again(
+    app: Flask, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actor = cast.partner_admin
+    with app.app_context():
+        row = make.queue(actor, make.make_import(actor, many(3)))
+        with monkeypatch.context() as patch:
+            patch.delattr(imports, "_take_chunk")
+            with pytest.raises(NameError):
+                imports.run_import(actor, row.id)
+        failed = reload(actor, row)
+        assert failed.status is ImportStatus.FAILED
+        assert "Try again" in (failed.error or "")
+        make.queue(actor, failed)
+        imports.run_import(actor, row.id)
+        assert (reload(actor, row).status, reload(actor, row).created_count) == (ImportStatus.FINISHED, 3)
