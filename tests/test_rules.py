@@ -21,6 +21,8 @@ ELEVATED = {
     "assets/showing.py": 1,
     "audience/imports.py": 1,
     "delivery/recovery.py": 3,
+    "delivery/senders.py": 1,
+    "delivery/senders_checking.py": 2,
     "delivery/tracking.py": 4,
     "demo_cast.py": 7,
     "demo_clockwork.py": 1,
@@ -72,7 +74,7 @@ def test_only_verb_methods_assign_a_status() -> None:
 # Reads with a lock that take ids or single values only, or rows of a session of their own.
 LOCKS_WITHOUT_ROWS = {
     "accounts/members.py:_lock_admins", "accounts/onboarding.py:publish_terms", "audience/imports.py:_list_still_there",
-    "delivery/engine.py", "delivery/settling.py",
+    "delivery/engine.py", "delivery/senders_checking.py:check_due", "delivery/settling.py",
     "delivery/tracking.py", "delivery/reactions.py", "mdf/claims.py:create_claim", "mdf/ledger.py:lock_fund", "mdf/programmes.py:create_fund",
     "outbox.py",
 }  # fmt: skip

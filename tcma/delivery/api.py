@@ -15,13 +15,13 @@ from tcma.access import Permission
 from tcma.campaigns import queries as campaign_queries
 from tcma.campaigns.models import Launch
 from tcma.db import db, unit_of_work
-from tcma.delivery import mails, preflight, queries, services
+from tcma.delivery import mails, preflight, queries, senders_api, services
 from tcma.delivery import schemas as shapes
 from tcma.delivery.models import TestMail
 from tcma.idempotency import answer_once
 
 blp = Blueprint("api_delivery", __name__, url_prefix="/launches", description="Launches from their start on")
-blueprints = [blp]
+blueprints = [blp, senders_api.blp]
 
 
 @blp.get("/<uuid:launch_id>/preflight")

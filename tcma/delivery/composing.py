@@ -10,18 +10,8 @@ from tcma.campaigns import launches
 from tcma.campaigns.models import Launch
 from tcma.campaigns.personalise import Rendered, TouchTemplate
 from tcma.config import settings
-from tcma.delivery import tokens
+from tcma.delivery import senders_choice, signing, tokens
 from tcma.delivery.message import CrlfBytes, MessageShape
-
-
-def sender_of(brand: dict[str, str]) -> dict[str, str]:
-    """Who a launch's mail is from: the partner via the platform's signed address, replies to the partner."""
-    name = brand.get("sender_name") or brand.get("name") or brand.get("legal_name") or ""
-    return {
-        "from_name": f"{name} via {settings().platform_name}",
-        "from_address": settings().platform_sender,
-        "reply_to": brand.get("reply_to") or brand.get("email") or "",
-    }
 
 
 def tracking_url(kind: str, token: str) -> str:
@@ -42,13 +32,22 @@ def vendor_name(session: Session, launch: Launch) -> str:
 class Composer:
     """Fills one launch's email for one delivery after the other. Safe to use from several threads."""
 
-    def __init__(self, template: TouchTemplate, shape: MessageShape, *, brand: dict[str, str]) -> None:
+    def __init__(
+        self,
+        template: TouchTemplate,
+        shape: MessageShape,
+        *,
+        brand: dict[str, str],
+        signer: signing.Signer | None = None,
+    ) -> None:
         self._template = template
         self._shape = shape
         self._numbers = tuple(template.destinations())
         self._key = settings().derived_keys("tracking")[0]
         self._origin = settings().tracking_origin
         self._sender = settings().platform_sender
+        self._returns = settings().returns_at
+        self._signer = signer
         legal = brand.get("legal_name") or brand.get("name") or ""
         self._reason = f"You receive this because you are a contact of {legal}."
 
@@ -57,7 +56,7 @@ class Composer:
         """The composer of a launch, with its frozen brand and sender if it has started."""
         template = launches.touch_template(session, launch, for_sending=True)
         brand = launch.brand or launches.live_brand(session, launch)
-        sender = launch.sender or sender_of(brand)
+        sender = senders_choice.sender_of_launch(session, launch, brand)
         domain = sender["from_address"].rpartition("@")[2]
         shape = MessageShape(
             from_name=sender["from_name"],
@@ -65,9 +64,10 @@ class Composer:
             reply_to=sender["reply_to"] or None,
             list_id=f"{launch.partner_id.hex[-12:]}.{launch.campaign_id.hex[-12:]}.{domain}",
             feedback_id=f"{launch.campaign_id.hex[-12:]}:{launch.partner_id.hex[-12:]}:{stream}:tcma",
-            message_id_domain=domain,
+            # A mail's id is ours, whoever it is from, and stays the same if the sender has to change.
+            message_id_domain=signing.platform_domain(),
         )
-        return cls(template, shape, brand=brand)
+        return cls(template, shape, brand=brand, signer=signing.signer_for(session, launch, sender))
 
     def render(self, delivery_id: int, contact: dict[str, Any]) -> Rendered:
         """Subject, HTML and text of one delivery; untracked contacts get neither pixel nor counted links."""
@@ -97,7 +97,7 @@ class Composer:
         """The whole mail of one delivery as bytes. The Message-ID of a delivery is always the same."""
         mine = tokens.unsubscribe_token(delivery_id, key=self._key)
         rendered = self._render(delivery_id, contact, mine)
-        return self._shape.fill(
+        made = self._shape.fill(
             to_address=address,
             to_name=str(contact.get("full_name") or ""),
             subject=rendered.subject,
@@ -107,6 +107,7 @@ class Composer:
             unsubscribe_url=f"{self._origin}/u/{mine}",
             html_is_wire=self._template.is_wire,
         )
+        return self._signer.sign(made) if self._signer else made
 
     def test_message(self, address: str, contact: dict[str, Any], *, message_id: str) -> CrlfBytes:
         """A test mail: real destinations, nothing tracked; its unsubscribe link belongs to no delivery."""
@@ -116,10 +117,11 @@ class Composer:
             links=self._template.destinations(),
             service={"reason": self._reason, "unsubscribe_url": nowhere, "privacy_url": nowhere, "pixel_url": ""},
         )
-        return self._shape.fill(
+        made = self._shape.fill(
             to_address=address, subject=f"[Test] {rendered.subject}", html=rendered.html, text=rendered.text,
             message_id=message_id, unsubscribe_url=nowhere, html_is_wire=self._template.is_wire,
         )  # fmt: skip
+        return self._signer.sign(made) if self._signer else made
 
     def return_path(self, delivery_id: int) -> str:
         """The envelope sender."""

@@ -64,11 +64,15 @@ class KeyRecord:
 
 @dataclass(slots=True)
 class Look:
-    """One look at a domain. `seen` are the selectors whose record is right; `unsure` if a needed answer is missing."""
+    """One look at a domain. `seen` are the selectors whose record is right; `unsure` if a needed answer is missing.
+
+    `provider_ok` is False while the mail provider, too, must still accept the domain.
+    """
 
     findings: list[Finding] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
     has_policy: bool = False
+    provider_ok: bool = True
     unsure: bool = False
 
     def add(self, finding: Finding) -> None:

@@ -65,7 +65,8 @@ def mail_as_sent(session: Session, actor: Actor, launch_id: UUID, delivery_id: i
     ]  # fmt: skip
     return MailAsSent(
         subject=rendered.subject, html=rendered.html, text=rendered.text,
-        headers={name: str(value) for name, value in head.items()}, links=links,
+        # A signature made now would be another one than that which went out.
+        headers={name: str(value) for name, value in head.items() if name != "DKIM-Signature"}, links=links,
         unsubscribe_url=tracking_url("u", tokens.unsubscribe_token(row.id, key=key)),
         landing_url=f"{launches.landing_url(launch)}?t={tokens.landing_token(row.id, key=key)}",
     )  # fmt: skip

@@ -19,7 +19,7 @@ from tcma.campaigns import queries as campaign_queries
 from tcma.campaigns.models import CampaignVersion, Launch
 from tcma.campaigns.personalise import Rendered
 from tcma.campaigns.states import CampaignStatus
-from tcma.delivery import composing
+from tcma.delivery import senders_choice, senders_keys, signing
 from tcma.errors import Invalid
 
 Judgement = Literal["pass", "warn", "fail"]
@@ -54,7 +54,7 @@ def preflight(session: Session, actor: Actor, launch_id: UUID) -> list[Verdict]:
         campaign_open(session, actor, launch),
         _brand(brand),
         _slots(launch, version),
-        _sender(brand),
+        _sender(session, launch, brand),
         *_audience(session, launch),
     ]
     return [*verdicts, *_mail(session, launch, brand)]
@@ -145,23 +145,30 @@ def _slots(launch: Launch, version: CampaignVersion) -> Verdict:
     )
 
 
-def _sender(brand: dict[str, str]) -> Verdict:
-    sender = composing.sender_of(brand)
+def _sender(session: Session, launch: Launch, brand: dict[str, str]) -> Verdict:
+    title = "Sender"
+    sender = senders_choice.sender_of_launch(session, launch, brand)
     if not sender["reply_to"]:
+        mend = "Set a reply address on your brand page."
+        return Verdict("sender", "fail", title, "Replies would reach nobody.", mend, "/brand")
+    try:
+        signing.signer_for(session, launch, sender)
+    except senders_keys.KeyUnreadable as error:
+        return Verdict("sender", "fail", title, error.message, "Ask the operator of the service.", "/brand/senders")
+    detail = f"From “{sender['from_name']}” <{sender['from_address']}>, replies go to {sender['reply_to']}."
+    wanted = (launch.sender or {}).get("chosen")
+    if wanted and sender.get("chosen") != wanted:
+        mend = "Check its domain, or choose another sender."
         return Verdict(
-            "sender",
-            "fail",
-            "Sender",
-            "Replies would reach nobody.",
-            "Set a reply address on your brand page.",
-            "/brand",
+            "sender", "warn", title, f"The sender that you chose is not verified any more. {detail}", mend, "/brand/senders"
         )
-    return Verdict(
-        "sender",
-        "pass",
-        "Sender",
-        f"From “{sender['from_name']}” <{sender['from_address']}>, replies go to {sender['reply_to']}.",
-    )
+    lapsed = senders_choice.lapsed_default(session, launch.partner_id) if not sender["identity_id"] else None
+    if lapsed and wanted != senders_choice.VIA_PLATFORM:
+        mend = "See on the page of senders which record is gone."
+        return Verdict(
+            "sender", "warn", title, f"{lapsed} cannot prove your mail at the moment. {detail}", mend, "/brand/senders"
+        )
+    return Verdict("sender", "pass", title, detail)
 
 
 def _audience(session: Session, launch: Launch) -> list[Verdict]:

@@ -76,3 +76,12 @@ def is_proved(session: Session, partner_id: UUID, sender: Sender | None) -> bool
         SendingIdentity.status == SenderStatus.VERIFIED,
     )  # fmt: skip
     return session.scalar(statement) is not None
+
+
+def lapsed_default(session: Session, partner_id: UUID) -> str | None:
+    """The address of the default sender while its records are gone."""
+    statement = select(SendingIdentity.address).where(
+        SendingIdentity.partner_id == partner_id, SendingIdentity.is_default,
+        SendingIdentity.status == SenderStatus.LAPSED,
+    )  # fmt: skip
+    return session.scalar(statement)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from contextlib import suppress
 from functools import lru_cache
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -47,6 +48,25 @@ def private_key(key: DkimKey) -> rsa.RSAPrivateKey:
     if key.private_key is None:
         raise KeyUnreadable("This DKIM key is retired and its private half is wiped.")
     return _opened(key.private_key, settings().derived_keys("dkim"))
+
+
+def private_pem_body(key: DkimKey) -> str:
+    """The private half as SES takes it: PKCS #1 in base64 on one line, without the frame of PEM."""
+    der = private_key(key).private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+    return base64.b64encode(der).decode()
+
+
+def resealed(sealed: bytes) -> bytes:
+    """`sealed` under the newest secret; as it is where it is so already or cannot be read."""
+    secrets = settings().derived_keys("dkim")
+    try:
+        Fernet(base64.urlsafe_b64encode(secrets[0])).decrypt(sealed)
+    except InvalidToken:
+        with suppress(InvalidToken):
+            return _box(secrets).rotate(sealed)
+    return sealed
 
 
 @lru_cache(maxsize=256)

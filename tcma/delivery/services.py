@@ -19,12 +19,12 @@ from tcma.campaigns import queries as campaign_queries
 from tcma.campaigns.models import Launch
 from tcma.campaigns.states import LaunchStatus
 from tcma.config import settings
-from tcma.delivery import composing, planning, preflight
+from tcma.delivery import composing, planning, preflight, senders_choice
 from tcma.delivery.models import Delivery, TestMail
 from tcma.delivery.reply import ReplyKind
-from tcma.delivery.smtp import SmtpConnection
-from tcma.delivery.smtp_target import SmtpError, SmtpTarget
+from tcma.delivery.smtp_target import SmtpError
 from tcma.delivery.states import DeliveryStatus
+from tcma.delivery.transport import transport_for
 from tcma.errors import Forbidden, Invalid, RateLimited
 
 PLAN = "tcma.delivery.plan"
@@ -55,7 +55,8 @@ def start_launch(session: Session, actor: Actor, launch_id: UUID) -> Launch:
         raise Invalid({one.code: f"{one.title}: {one.detail} {one.mend}".strip() for one in failed})
     brand = asset_queries.brand_values(session, launch.partner_id)
     now = clock.now()
-    launch.plan(by=actor, brand=brand, sender=composing.sender_of(brand), at=now)
+    sender = senders_choice.sender_of_launch(session, launch, brand)
+    launch.plan(by=actor, brand=brand, sender=sender, at=now)
     partnership = account_queries.get_partnership(session, actor, launch.vendor_id)
     partnership.first_launch_at = partnership.first_launch_at or now
     session.flush()
@@ -111,8 +112,41 @@ def resume_launch(session: Session, actor: Actor, launch_id: UUID) -> Launch:
         refused = preflight.campaign_open(session, actor, launch)
         if launch.status is LaunchStatus.PAUSED and refused.verdict == "fail":
             raise Forbidden(f"{refused.detail} What is left of this launch can only be cancelled.")
+        _fall_back(session, actor, launch)
         launch.resume(by=actor)
         jobs.enqueue(session, planning.SEND, launch.partner_id, launch.id, queue="delivery")
+    return launch
+
+
+def _fall_back(session: Session, actor: Actor, launch: Launch) -> None:
+    """A launch whose sender lost its proof goes on from one that has it; the audit trail and the page say so."""
+    if launch.sender is None or senders_choice.is_proved(session, launch.partner_id, launch.sender):
+        return
+    brand = launch.brand or asset_queries.brand_values(session, launch.partner_id)
+    before = launch.sender["from_address"]
+    launch.sender = senders_choice.sender_for(session, launch.partner_id, brand)
+    after = launch.sender["from_address"]
+    audit.record(
+        session, actor, "launch.change_sender", launch, before={"sender": before}, after={"sender": after},
+        reason=f"{before.rpartition('@')[2]} cannot prove mail now, so the rest is from {after}.",
+    )  # fmt: skip
+
+
+def choose_sender(session: Session, actor: Actor, launch_id: UUID, *, sender: str) -> Launch:
+    """Before the start: send from one of the own verified senders (its id), via the platform, or "" for the default.
+
+    Raises NotFound, Forbidden, Invalid, IllegalTransition.
+    """
+    launch = own_launch(session, actor, launch_id)
+    launch.require_status("choose the sender", LaunchStatus.DRAFT, LaunchStatus.SCHEDULED)
+    brand = asset_queries.brand_values(session, launch.partner_id)
+    try:
+        chosen = senders_choice.sender_for(session, launch.partner_id, brand, chosen=sender or None)
+    except ValueError:
+        raise Invalid({"sender": "Choose one of the senders in the list."}) from None
+    if sender and chosen.get("chosen") != sender:
+        raise Invalid({"sender": "This sender is not verified. Choose another, or finish its domain check first."})
+    launch.sender = chosen if sender else None
     return launch
 
 
@@ -155,7 +189,7 @@ def send_test(
     )
     composer = composing.Composer.of_launch(session, launch, stream="test")
     data = composer.test_message(clean, contact, message_id=f"t{ids.new_id().hex}")
-    connection = SmtpConnection(SmtpTarget.parse(settings().mail_url))
+    connection = transport_for(settings(), tags={"launch": str(launch.id), "partner": str(launch.partner_id)})
     try:
         connection.connect()
         reply = connection.send(composer.return_path(0), clean, data, before_dot=lambda: None)

@@ -9,13 +9,14 @@ from celery import shared_task
 from tcma import jobs
 from tcma.access import Actor, Kind
 from tcma.db import unit_of_work
-from tcma.delivery import engine, planning, recovery, services, tracking
+from tcma.delivery import engine, planning, recovery, senders_checking, services, tracking
 from tcma.sweeps import Sweep
 
 SWEEPS = (
     Sweep("tcma.delivery.sweep_due", every_seconds=5),
     Sweep("tcma.delivery.recover", every_seconds=10, queue="delivery"),
     Sweep("tcma.delivery.load_hits", every_seconds=2, queue="tracking"),
+    Sweep("tcma.delivery.check_domains", every_seconds=300),
 )
 
 
@@ -42,6 +43,11 @@ def recover() -> None:
 @shared_task(name="tcma.delivery.load_hits")  # type: ignore[untyped-decorator]
 def load_hits() -> None:
     tracking.load_hits()
+
+
+@shared_task(name="tcma.delivery.check_domains")  # type: ignore[untyped-decorator]
+def check_domains() -> None:
+    senders_checking.check_due()
 
 
 @shared_task(name="tcma.delivery.finish")  # type: ignore[untyped-decorator]

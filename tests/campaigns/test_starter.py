@@ -30,7 +30,7 @@ NAMED_IN_THE_PLAN = {
 NAMED_IN_ACCOUNTS_AND_FUNDS = {
     "member_invitation", "partner_invitation", "application_confirm", "application_received", "application_approved",
     "application_declined", "partner_joined", "partnership_suspended", "partnership_reactivated", "partnership_ended",
-    "password_changed", "request_overdue",
+    "password_changed", "request_overdue", "sender_lapsed",
 }  # fmt: skip
 
 

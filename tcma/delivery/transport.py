@@ -1,0 +1,64 @@
+"""What every way of sending has in common, and which one the settings choose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from tcma.config import Settings
+from tcma.delivery.reply import Reply
+from tcma.delivery.ses import SesTransport
+from tcma.delivery.smtp import Envelope, SmtpConnection
+from tcma.delivery.smtp_target import SmtpTarget
+
+
+class Target(Protocol):
+    """Where mail goes."""
+
+    @property
+    def longest_transaction(self) -> float:
+        """Seconds in which a begun message is settled, whatever the provider does; a lease outlasts it."""
+        ...
+
+
+class Transport(Protocol):
+    """One connection to one provider, for one thread at a time. `SmtpConnection` tells the promises in full."""
+
+    @property
+    def target(self) -> Target: ...
+
+    @property
+    def is_open(self) -> bool:
+        """False before `connect` and after anything that ended the connection."""
+        ...
+
+    def connect(self) -> None:
+        """Open anew. Raises SmtpUnavailable where waiting may help, SmtpRefused where a person has to mend it."""
+        ...
+
+    def close(self) -> None:
+        """Never raises."""
+        ...
+
+    def send(
+        self,
+        sender: str,
+        recipient: str,
+        data: bytes,
+        *,
+        before_dot: Callable[[], None],
+        upcoming: Envelope | None = None,
+    ) -> Reply:
+        """Hand over one message. Only between `before_dot` and the verdict can its fate become unknown."""
+        ...
+
+
+def transport_for(conf: Settings, *, tags: Mapping[str, str] | None = None) -> Transport:
+    """The transport of `conf`: SES where TCMA_SES_REGION is set, else SMTP (the mailbox without TCMA_SMTP_URL).
+
+    `tags` go with each mail to a provider that keeps tags. Nothing is connected yet. Raises Invalid for an SMTP
+    address that cannot be used.
+    """
+    if conf.ses_region:
+        return SesTransport(conf, tags=tags or {})
+    return SmtpConnection(SmtpTarget.parse(conf.mail_url))

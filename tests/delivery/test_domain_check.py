@@ -1,0 +1,199 @@
+"""What is said of each record that may be found at a sending domain, asked of a real name server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from pydantic import ValidationError
+
+from tcma.config import Settings, server_address
+from tcma.delivery.dns_lookup import DnsResolver, DnsTrouble
+from tcma.delivery.domain_check import Finding, KeyRecord, Look, look, records
+from tests.dns_server import DnsServer
+
+DOMAIN = "mail.acme.example"
+KEY = "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA" + "abcd+/12" * 42
+OURS = KeyRecord("tcma-1", KEY, "active")
+HOST = f"tcma-1._domainkey.{DOMAIN}"
+INCLUDE = "spf.platform.example"
+
+
+@pytest.fixture
+def server() -> Iterator[DnsServer]:
+    with DnsServer() as running:
+        running.texts = {one.host: [one.value] for one in records(DOMAIN, [OURS], spf_include=INCLUDE)}
+        running.texts[INCLUDE] = ["v=spf1 ip4:192.0.2.1 -all"]
+        yield running
+
+
+def seen(server: DnsServer, *keys: KeyRecord) -> Look:
+    return look(DnsResolver(server.address), DOMAIN, keys or [OURS], spf_include=INCLUDE)
+
+
+def finding(server: DnsServer, code: str) -> Finding:
+    (one,) = [one for one in seen(server).findings if one.code == code]
+    return one
+
+
+def test_the_records_that_we_ask_for_pass_as_they_are(server: DnsServer) -> None:
+    result = seen(server)
+    assert [(one.code, one.verdict) for one in result.findings] == [("dkim", "pass"), ("dmarc", "pass"), ("spf", "pass")]
+    assert (result.seen, result.has_policy, result.unsure) == ({"tcma-1"}, True, False)
+
+
+def test_a_domain_without_anything_is_told_each_record(server: DnsServer) -> None:
+    server.texts.clear()
+    result = seen(server)
+    assert [(one.code, one.verdict) for one in result.findings] == [("dkim", "fail"), ("dmarc", "fail"), ("spf", "warn")]
+    assert all(one.mend for one in result.findings)
+    assert (result.seen, result.has_policy, result.unsure) == (set(), False, False)
+
+
+@pytest.mark.parametrize(
+    ("values", "detail", "mend"),
+    [
+        (["v=DKIM1; k=rsa; p="], "revoked", "Replace"),
+        ([f"v=DKIM1; k=ed25519; p={KEY}"], "ed25519", "Replace"),
+        ([f"v=DKIM2; k=rsa; p={KEY}"], "v=DKIM2", "Replace"),
+        ([f"v=DKIM1; k=rsa; p={KEY[:200]}"], "200 of 380 characters", "two quoted strings"),
+        ([f"v=DKIM1; k=rsa; p={KEY[:-4]}AAAA"], "another key", "Replace"),
+        (["v=DKIM1; k=rsa; p=$$$"], "do not belong", "Replace"),
+        ([f"v=DKIM1; k=rsa; s=other; p={KEY}"], "for other only", "s=…"),
+        ([f"v=DKIM1; k=rsa; p={KEY}", "v=DKIM1; k=rsa; p=AAAA"], "2 DKIM records", "delete the others"),
+        (["hello"], "no DKIM record", "Replace"),
+    ],
+)
+def test_a_wrong_dkim_record_is_told_with_what_was_found(
+    server: DnsServer, values: list[str], detail: str, mend: str
+) -> None:
+    server.texts[HOST] = values
+    one = finding(server, "dkim")
+    assert one.verdict == "fail"
+    assert detail in one.detail
+    assert mend in one.mend
+    assert one.found
+    assert "tcma-1" not in seen(server).seen
+
+
+@pytest.mark.parametrize(
+    "value", [f"p={KEY}", f"v=DKIM1;p={KEY[:100]} {KEY[100:]};", f"v=DKIM1; s=email; t=s; k=rsa; p={KEY}"]
+)
+def test_a_dkim_record_may_be_written_in_other_ways(server: DnsServer, value: str) -> None:
+    server.texts[HOST] = [value]
+    assert finding(server, "dkim").verdict == "pass"
+
+
+def test_a_doubled_name_is_recognised(server: DnsServer) -> None:
+    server.texts[f"{HOST}.{DOMAIN}"] = server.texts.pop(HOST)
+    one = finding(server, "dkim")
+    assert "doubled name" in one.detail
+    assert "tcma-1._domainkey as the name" in one.mend
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict", "words"),
+    [
+        (["v=DMARC1; p=reject; rua=mailto:a@b.example"], "pass", "reject"),
+        (["V=DMARC1;P=none"], "pass", "none"),
+        (["v=DMARC1; p=sometimes"], "fail", "p=sometimes"),
+        (["v=DMARC1; rua=mailto:a@b.example"], "fail", "names no policy"),
+        (["v=DMARC1; p=none", "v=DMARC1; p=reject"], "fail", "2 DMARC records"),
+        (["p=none"], "fail", "no DMARC record"),
+    ],
+)
+def test_dmarc_records_are_judged(server: DnsServer, values: list[str], verdict: str, words: str) -> None:
+    server.texts[f"_dmarc.{DOMAIN}"] = values
+    one = finding(server, "dmarc")
+    assert (one.verdict, words in one.detail) == (verdict, True)
+    assert seen(server).has_policy is (verdict == "pass")
+
+
+def test_the_policy_of_the_domain_above_counts(server: DnsServer) -> None:
+    del server.texts[f"_dmarc.{DOMAIN}"]
+    server.texts["_dmarc.acme.example"] = ["v=DMARC1; p=reject; sp=quarantine"]
+    one = finding(server, "dmarc")
+    assert one.verdict == "pass"
+    assert "quarantine, set at _dmarc.acme.example" in one.detail
+    assert "_dmarc.example" not in server.asked
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict", "words"),
+    [
+        ([f"v=spf1 mx include:{INCLUDE} -all"], "pass", "2 of 10"),
+        (["v=spf1 mx -all"], "warn", "does not name us"),
+        (["v=spf1 include:other.example ~all"], "pass", "2 of 10"),
+        ([f"v=spf1 redirect={INCLUDE}"], "pass", "1 of 10"),
+        ([f"v=spf1 include:{INCLUDE} +all"], "warn", "anybody"),
+        ([f"v=spf1 include:{INCLUDE} all"], "warn", "anybody"),
+        (["v=spf1 -all", "v=spf1 mx -all"], "warn", "2 SPF records"),
+        ([f"v=spf1 {'a:x.example ' * 10}include:{INCLUDE} -all"], "warn", "11 or more"),
+    ],
+)
+def test_spf_records_are_judged_but_never_needed(server: DnsServer, values: list[str], verdict: str, words: str) -> None:
+    server.texts["other.example"] = [f"v=spf1 include:{INCLUDE} -all"]
+    server.texts[DOMAIN] = ["google-site-verification=1", *values]
+    one = finding(server, "spf")
+    assert (one.verdict, words in one.detail) == (verdict, True), one
+    assert seen(server).seen
+
+
+def test_an_spf_record_that_includes_itself_ends(server: DnsServer) -> None:
+    server.texts[DOMAIN] = [f"v=spf1 include:{DOMAIN} include:loop.example -all"]
+    server.texts["loop.example"] = [f"v=spf1 include:{DOMAIN} include:loop.example -all"]
+    assert finding(server, "spf").verdict == "warn"
+
+
+@pytest.mark.parametrize("name", [HOST, f"_dmarc.{DOMAIN}"])
+def test_no_answer_is_neither_yes_nor_no(server: DnsServer, name: str) -> None:
+    server.broken.add(name)
+    result = seen(server)
+    assert result.unsure
+    assert "unsure" in [one.verdict for one in result.findings]
+
+
+def test_no_answer_about_spf_is_only_told(server: DnsServer) -> None:
+    server.broken.add(DOMAIN)
+    result = seen(server)
+    assert (result.unsure, result.findings[-1].verdict) == (False, "unsure")
+
+
+def test_a_server_that_is_not_there_is_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tcma.delivery.dns_lookup.PATIENCE", 0.5)
+    with DnsServer() as gone:
+        address = gone.address
+    with pytest.raises(DnsTrouble, match="did not answer"):
+        DnsResolver(address).txt("acme.example")
+
+
+def test_a_name_with_other_records_only_has_no_text(server: DnsServer) -> None:
+    server.texts["empty.example"] = []
+    assert DnsResolver(server.address).txt("empty.example") == []
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("192.0.2.1", ("192.0.2.1", 53)),
+        ("192.0.2.1:5353", ("192.0.2.1", 5353)),
+        ("2001:db8::1", ("2001:db8::1", 53)),
+        ("[2001:db8::1]:5353", ("2001:db8::1", 5353)),
+    ],
+)
+def test_the_name_server_of_the_settings_is_read(given: str, read: tuple[str, int]) -> None:
+    assert server_address(given) == read
+
+
+@pytest.mark.parametrize("given", ["dns.example", "192.0.2.1:", "192.0.2.1:99999", "192.0.2.1:x"])
+def test_a_name_server_that_cannot_be_is_refused_at_the_start(given: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings(_env_file=None, dns_server=given)
+
+
+def test_a_record_is_asked_for_at_its_name_and_by_its_label() -> None:
+    asked = records(DOMAIN, [OURS], spf_include=INCLUDE)
+    assert [(one.host, one.label, one.needed) for one in asked] == [
+        (HOST, "tcma-1._domainkey", True), (f"_dmarc.{DOMAIN}", "_dmarc", True), (DOMAIN, "@", False),
+    ]  # fmt: skip
+    assert [one.code for one in records(DOMAIN, [OURS], spf_include=DOMAIN)] == ["dkim", "dmarc"]
