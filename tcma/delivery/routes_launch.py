@@ -24,10 +24,12 @@ from tcma.campaigns import slots
 from tcma.campaigns.models import Launch
 from tcma.campaigns.states import LaunchStatus
 from tcma.db import db, unit_of_work
-from tcma.delivery import composing, preflight, queries, services
+from tcma.delivery import preflight, queries, returns_decisions, returns_health, senders, senders_choice, services
 from tcma.delivery.blueprint import Page, bp, framed
 from tcma.delivery.forms import PREFIX, AudienceForm, TestMailForm, WhenForm, put_faults, slots_form, typed_slots
 from tcma.delivery.routes_launches import has
+from tcma.delivery.senders_forms import SenderChoiceForm
+from tcma.delivery.senders_states import SenderStatus
 from tcma.delivery.states import DeliveryStatus
 from tcma.errors import Invalid
 from tcma.show import reader_zone
@@ -74,10 +76,25 @@ def _steps(found: Launch, *, forms: dict[str, FlaskForm] | None = None) -> Page:
         slots_form=given.get("slots") or slots_form(defined, found.slots), audience_form=given.get("audience") or
         _audience_form(found), when_form=when, test_form=test, PREFIX=PREFIX, defined=defined,
         refusals=[(words, counts[key]) for key, words in preflight.REFUSALS.items() if counts.get(key)],
+        sender_form=given.get("sender") or _sender_form(found),
         vendor=_vendor(found), zone=reader_zone().key, tests=queries.test_mails(session, actor, found.id),
         has=has, **_preview_values(found),
     )  # fmt: skip
     return page, 422 if forms else 200
+
+
+def _sender_form(found: Launch, *, posted: bool = False) -> SenderChoiceForm:
+    """The verified senders to choose from; with none of them there is no choice."""
+    form = SenderChoiceForm() if posted else SenderChoiceForm(
+        formdata=None, sender=(found.sender or {}).get("chosen", "")
+    )
+    platform = senders_choice.via_platform(found.brand or campaign_launches.live_brand(db.session, found))
+    own = [one for one in senders.list_senders(db.session, g.actor) if one.status is SenderStatus.VERIFIED]
+    form.sender.choices = [
+        SelectChoice("", _("Your default")), *(SelectChoice(str(one.id), f"{one.name} <{one.address}>") for one in own),
+        SelectChoice(senders_choice.VIA_PLATFORM, f"{platform['from_name']} <{platform['from_address']}>"),
+    ] if own else []  # fmt: skip
+    return form
 
 
 def _vendor(found: Launch) -> str:
@@ -120,7 +137,7 @@ def _preview_values(found: Launch) -> dict[str, Any]:
         trouble = error.message
     return {
         "people": people, "contact": chosen, "subject": subject, "trouble": trouble,
-        "sender": composing.sender_of(brand)["from_name"],
+        "sender": senders_choice.sender_of_launch(session, found, brand)["from_name"],
         "edition": f"{found.updated_at.timestamp():.0f}" if found.updated_at else "0",
     }  # fmt: skip
 
@@ -204,6 +221,21 @@ def schedule(launch_id: UUID) -> Page:
         put_faults(form, error)
         return _steps(campaign_queries.get_launch(db.session, g.actor, launch_id), forms={"when": form})
     flash(_("It starts at the chosen time.") if form.when.data == "later" else _("Saved."), "success")
+    return _back(launch_id, "check")
+
+
+@bp.post("/launches/<uuid:launch_id>/sender")
+def choose_sender(launch_id: UUID) -> Page:
+    """Whom the mail is from."""
+    found = campaign_queries.get_launch(db.session, g.actor, launch_id)
+    form = _sender_form(found, posted=True)
+    try:
+        with unit_of_work(g.actor) as session:
+            services.choose_sender(session, g.actor, launch_id, sender=form.sender.data or "")
+    except Invalid as error:
+        put_faults(form, error)
+        return _steps(campaign_queries.get_launch(db.session, g.actor, launch_id), forms={"sender": form})
+    flash(_("Saved."), "success")
     return _back(launch_id, "check")
 
 
@@ -315,6 +347,11 @@ def _history(found: Launch) -> list[dict[str, Any]]:
         "launch.pause": (_("paused it"), "player-pause", "warn"),
         "launch.resume": (_("resumed it"), "player-play", "info"),
         "launch.finish": (_("finished"), "circle-check", "good"), "launch.cancel": (_("cancelled it"), "ban", "bad"),
+        "launch.change_sender": (_("changed the sender"), "mail", "warn"),
+        "launch.reopen": (_("sent some of it again"), "send", "info"),
+        "launch.unknown_as_sent": (_("counted unknown mails as sent"), "check", "info"),
+        "launch.unknown_again": (_("sent unknown mails again"), "send", "warn"),
+        "launch.retry_failed": (_("tried failed mails again"), "refresh", "info"),
         "launch.not_started": (_("could not start"), "alert-triangle", "warn"),
     }  # fmt: skip
     items = []
