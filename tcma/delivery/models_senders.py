@@ -43,7 +43,9 @@ class SendingDomain(UuidKey, Created, Base):
     next_check_at: Mapped[datetime | None]
     verified_at: Mapped[datetime | None]
     lost_at: Mapped[datetime | None]
-    keys: Mapped[list[DkimKey]] = relationship(order_by="DkimKey.created_at", back_populates="domain", viewonly=True)
+    keys: Mapped[list[DkimKey]] = relationship(
+        primaryjoin="SendingDomain.id == foreign(DkimKey.domain_id)", order_by="DkimKey.created_at", viewonly=True
+    )
 
 
 class DkimKey(Machine, UuidKey, Created, Base):
@@ -71,7 +73,6 @@ class DkimKey(Machine, UuidKey, Created, Base):
     status: Mapped[KeyStatus] = mapped_column(state_type(KeyStatus), default=KeyStatus.PENDING)
     activated_at: Mapped[datetime | None]
     retired_at: Mapped[datetime | None]
-    domain: Mapped[SendingDomain] = relationship(foreign_keys=[domain_id], viewonly=True)
 
     def activate(self, *, by: Actor, at: datetime) -> None:
         """DNS shows it: sign with it from now on."""
@@ -108,7 +109,9 @@ class SendingIdentity(Machine, UuidKey, Created, Base):
     status: Mapped[SenderStatus] = mapped_column(state_type(SenderStatus), default=SenderStatus.PENDING)
     is_default: Mapped[bool] = mapped_column(default=False)
     verified_at: Mapped[datetime | None]
-    domain: Mapped[SendingDomain] = relationship(foreign_keys=[domain_id], viewonly=True)
+    domain: Mapped[SendingDomain] = relationship(
+        primaryjoin="SendingDomain.id == foreign(SendingIdentity.domain_id)", viewonly=True
+    )
 
     def verify(self, *, by: Actor, at: datetime) -> None:
         self.move("verify", SenderStatus.VERIFIED, by=by)
