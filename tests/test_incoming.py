@@ -40,3 +40,11 @@ def test_json_with_a_whole_pair_or_a_written_backslash_is_taken(app: Flask, cast
         assert answer.status_code == 201, answer.text
         assert answer.json is not None
         assert answer.json["name"] == kept
+
+
+@pytest.mark.parametrize("body", ["[" * 100_000, '{"name":' * 400 + '"x"' + "}" * 400, '{"name": ' + "[" * 60 + "]" * 60 + "}"])
+def test_json_nested_without_end_is_refused(app: Flask, cast: Cast, body: str) -> None:
+    headers = {**cast.key(cast.partner_marketer), "Content-Type": "application/json"}
+    answer = app.test_client().post("/api/v1/lists", data=body, headers=headers, base_url=BASE)
+    assert answer.status_code == 400
+    assert "deep" in answer.text

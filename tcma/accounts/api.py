@@ -113,6 +113,7 @@ def revoke_key(key_id: UUID) -> None:
 @blp.response(200, shapes.PartnershipsOut)
 def list_partnerships(given: dict[str, Any]) -> dict[str, Any]:
     """Partnerships of your organization by the other side's name."""
+    _may_read_partnerships()
     page = queries_partners.page_of_partners(
         db.session, g.actor, search=given["q"], status=given["status"], after=given["after"], limit=given["limit"]
     )
@@ -141,7 +142,13 @@ def start_partnership(given: dict[str, Any]) -> Response:
 @blp.response(200, shapes.PartnershipOut)
 def read_partnership(other_id: UUID) -> Partnership:
     """The partnership with that partner (asked by a vendor) or vendor (asked by a partner)."""
+    _may_read_partnerships()
     return queries.get_partnership(db.session, g.actor, other_id)
+
+
+def _may_read_partnerships() -> None:
+    """A partner's own links to its vendors are part of what its organization is."""
+    g.actor.require(Permission.MEMBER_READ if g.actor.is_partner else Permission.PARTNER_READ)
 
 
 @blp.patch("/partnerships/<uuid:partner_id>")

@@ -38,6 +38,7 @@ def read_zones(given: str) -> list[dict[str, Any]]:
 @blp.response(200, shapes.BrandOut)
 def read_brand() -> BrandProfile:
     """This partner's brand profile."""
+    g.actor.require(Permission.BRAND_READ)
     found = queries.find_brand(db.session, g.actor.organization_id)
     if found is None:
         raise NotFound("There is no brand profile yet. Put one with PUT /brand.")
@@ -70,6 +71,7 @@ def set_logo(given: dict[str, FileStorage]) -> dict[str, Any]:
 @blp.response(200, shapes.KitPage)
 def list_kits() -> dict[str, Any]:
     """Kits, newest first; a partner's are those published to it."""
+    g.actor.require(Permission.KIT_READ)
     return {"items": queries.list_kits(db.session, g.actor, limit=200), "next": None}
 
 
@@ -86,6 +88,7 @@ def create_kit(given: dict[str, Any]) -> Kit:
 @blp.response(200, shapes.KitOut)
 def read_kit(kit_id: UUID) -> Kit:
     """One kit with its assets."""
+    g.actor.require(Permission.KIT_READ)
     return queries.get_kit(db.session, g.actor, kit_id)
 
 

@@ -23,6 +23,7 @@ blp = Blueprint("api_campaigns", __name__, description="Campaigns, the catalogue
 blueprints = [blp]
 
 S = TypeVar("S", bound=StrEnum)
+AUDIENCE = ("lists", "exclude_lists")
 
 
 def chosen_status(states: type[S], given: str | None) -> S | None:
@@ -45,6 +46,7 @@ def page(items: list[Any], limit: int, *, key: str = "id") -> dict[str, Any]:
 @blp.response(200, shapes.CampaignPage)
 def list_campaigns(given: dict[str, Any]) -> dict[str, Any]:
     """The vendor's campaigns, newest first."""
+    g.actor.require(Permission.CAMPAIGN_READ)
     status = chosen_status(CampaignStatus, given.pop("status"))
     return page(queries.list_campaigns(db.session, g.actor, status=status, **given), given["limit"])
 
@@ -62,6 +64,7 @@ def create_campaign(given: dict[str, Any]) -> Campaign:
 @blp.response(200, shapes.StarterPage)
 def list_starters() -> dict[str, Any]:
     """The campaigns that ship with the product."""
+    g.actor.require(Permission.CAMPAIGN_READ)
     return {"items": [{**_plain(one), "slots": slots.to_json(one.slots)} for one in starter.starters()]}
 
 
@@ -123,6 +126,7 @@ def recall_campaign(given: dict[str, Any], campaign_id: UUID) -> Campaign:
 @blp.response(200, shapes.CataloguePage)
 def list_catalogue() -> dict[str, Any]:
     """What this partner may launch now."""
+    g.actor.require(Permission.CAMPAIGN_READ)
     return {"items": queries.list_catalogue(db.session, g.actor), "next": None}
 
 
@@ -131,6 +135,7 @@ def list_catalogue() -> dict[str, Any]:
 @blp.response(200, shapes.LaunchPage)
 def list_launches(given: dict[str, Any]) -> dict[str, Any]:
     """Launches, newest first; a vendor sees its partners'."""
+    g.actor.require(Permission.LAUNCH_READ)
     status = chosen_status(LaunchStatus, given.pop("status"))
     return page(queries.list_launches(db.session, g.actor, status=status, **given), given["limit"])
 
@@ -148,6 +153,7 @@ def create_launch(given: dict[str, Any]) -> Launch:
 @blp.response(200, shapes.LaunchOut)
 def read_launch(launch_id: UUID) -> Launch:
     """One launch."""
+    g.actor.require(Permission.LAUNCH_READ)
     return queries.get_launch(db.session, g.actor, launch_id)
 
 
@@ -155,16 +161,18 @@ def read_launch(launch_id: UUID) -> Launch:
 @blp.arguments(shapes.LaunchPatch)
 @blp.response(200, shapes.LaunchOut)
 def edit_launch(given: dict[str, Any], launch_id: UUID) -> Launch:
-    """Name, slots and audience, as long as it has not started. All of it or nothing."""
+    """Name, slots and audience, as long as it has not started. All of it or nothing; what is left out stays."""
     with unit_of_work(g.actor) as session:
+        audience = launches.editable(session, g.actor, launch_id).audience
         if "name" in given:
             launches.rename_launch(session, g.actor, launch_id, given["name"])
         if "slots" in given:
             launches.save_slots(session, g.actor, launch_id, given["slots"])
-        if "lists" in given or "exclude_lists" in given:
+        if any(name in given for name in AUDIENCE):
             launches.save_audience(
-                session, g.actor, launch_id, lists=given.get("lists", []), exclude_lists=given.get("exclude_lists", [])
-            )
+                session, g.actor, launch_id,
+                **{name: given[name] if name in given else [UUID(one) for one in audience[name]] for name in AUDIENCE},
+            )  # fmt: skip
         return queries.get_launch(session, g.actor, launch_id)
 
 
@@ -173,4 +181,7 @@ def edit_launch(given: dict[str, Any], launch_id: UUID) -> Launch:
 @blp.response(200, shapes.PreviewOut)
 def preview_launch(given: dict[str, Any], launch_id: UUID) -> Rendered:
     """The mail as a contact would get it, links untracked."""
+    g.actor.require(Permission.LAUNCH_READ)
+    if given["contact_id"] is not None and g.actor.is_partner:
+        g.actor.require(Permission.CONTACT_READ)
     return launches.preview(db.session, g.actor, launch_id, **given)

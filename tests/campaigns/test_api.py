@@ -7,6 +7,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.factories.assets import make_logo
+from tests.factories.audience import make_list
 from tests.factories.campaigns import make_campaign
 from tests.factories.cast import Cast
 
@@ -75,3 +76,20 @@ def test_a_draft_is_its_vendors_alone_also_when_published(app: Flask, cast: Cast
         assert answer.status_code == 404
     key = cast.key(cast.partner_marketer)
     assert client.post("/api/v1/campaigns", json={"name": "Mine"}, headers=key, base_url=BASE).status_code == 403
+
+
+def test_a_launch_keeps_the_lists_that_a_change_does_not_name(app: Flask, cast: Cast, client: FlaskClient) -> None:
+    actor = cast.partner_marketer
+    headers = cast.key(actor)
+    with app.app_context():
+        campaign = make_campaign(cast.vendor_marketer)
+        inside, outside = make_list(actor), make_list(actor)
+    launch = client.post("/api/v1/launches", json={"campaign_id": str(campaign.id)}, headers=headers, base_url=BASE)
+
+    def change(**values: list[str]) -> dict[str, list[str]]:
+        answer = client.patch(f"/api/v1/launches/{launch.json['id']}", json=values, headers=headers, base_url=BASE)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json["audience"])
+
+    change(lists=[str(inside.id)], exclude_lists=[str(outside.id)])
+    assert change(lists=[]) == {"lists": [], "exclude_lists": [str(outside.id)]}
