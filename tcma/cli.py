@@ -122,8 +122,42 @@ def mailbox(*, port: int | None) -> None:
     _set({"TCMA_MAILBOX_PORT": port})
     _begin()
     from tcma import mailbox as mailbox_part
+    from tcma.config import settings
 
-    mailbox_part.run()
+    handler = None
+    if settings().returns_at:
+        # What comes back in the demo comes to the same port.
+        from tcma import create_app
+        from tcma.delivery.inbound import DemoHandler
+
+        handler = DemoHandler(create_app, mailbox_part.folder(settings()))
+    mailbox_part.run(handler)
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(0, 65535), help="SMTP port.  [default: TCMA_INBOUND_PORT, 2525]")
+@click.option("--host", help="Address to listen on.  [default: TCMA_INBOUND_HOST, 127.0.0.1]")
+@click.option("--feedback-address", is_flag=True, help="Only print the address to give to feedback loops.")
+def inbound(*, port: int | None, host: str | None, feedback_address: bool) -> None:
+    """Receive what comes back for TCMA_RETURN_DOMAIN: bounces, complaints, unsubscribing by mail."""
+    _set({"TCMA_INBOUND_PORT": port, "TCMA_INBOUND_HOST": host})
+    _begin()
+    from tcma import create_app
+    from tcma.config import settings
+    from tcma.delivery import inbound as inbound_part
+    from tcma.parts import log_to_stderr, say_ready
+
+    conf = settings()
+    if feedback_address:
+        click.echo(inbound_part.feedback_address())
+        return
+    log_to_stderr()
+
+    def ready(number: int) -> None:
+        click.echo(f"Taking mail for {conf.returns_at} on {conf.inbound_host}:{number}.")
+        say_ready()
+
+    inbound_part.run_inbound(create_app, host=conf.inbound_host, port=conf.inbound_port, on_ready=ready)
 
 
 @main.command()

@@ -133,21 +133,23 @@ class _Receiver(SMTP):
         return None if too_large else bytes(received[: end + 2]).replace(b"\r\n.", b"\r\n")[2:]
 
 
-def run() -> None:
+def run(handler: MaildirHandler | None = None) -> None:
     """The part `tcma mailbox`: receive mail by the settings until SIGTERM or Ctrl-C."""
     log_to_stderr()
     conf = settings()
-    run_mailbox(folder(conf), conf.mailbox_smtp_port, on_ready=lambda _: say_ready())
+    run_mailbox(folder(conf), conf.mailbox_smtp_port, on_ready=lambda _: say_ready(), handler=handler)
 
 
 def run_mailbox(
-    maildir: Path, port: int, *, keep: int = KEEP, on_ready: Callable[[int], None] = lambda _: None
-) -> None:
+    maildir: Path, port: int, *, keep: int = KEEP, on_ready: Callable[[int], None] = lambda _: None,
+    handler: MaildirHandler | None = None,
+) -> None:  # fmt: skip
     """Receive mail on 127.0.0.1 into `maildir` until SIGTERM or Ctrl-C; 0 takes any free port.
 
-    `on_ready` gets the port once it is open. Raises click.ClickException where the port cannot be used.
+    `on_ready` gets the port once it is open; `handler` may do more than keep mails. Raises click.ClickException
+    where the port cannot be used.
     """
-    asyncio.run(_serve(MaildirHandler(maildir, keep=keep), port, on_ready))
+    asyncio.run(_serve(handler or MaildirHandler(maildir, keep=keep), port, on_ready))
 
 
 async def _serve(handler: MaildirHandler, port: int, on_ready: Callable[[int], None]) -> None:

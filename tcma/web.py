@@ -47,7 +47,8 @@ PUBLIC_ENDPOINTS = frozenset(
         "security.login", "security.forgot_password", "security.reset_password", "security.logout",
         "accounts.join", "accounts.apply", "accounts.applied",
         "delivery.follow_link", "delivery.open_pixel", "delivery.unsubscribe_page", "delivery.unsubscribe",
-        "delivery.privacy_page", "assets.brand_logo",
+        "delivery.privacy_page", "delivery.preferences_page", "delivery.save_preferences",
+        "delivery.ses_hook", "delivery.bounce_hook", "assets.brand_logo",
         "leads.landing_page", "leads.answer_form", "leads.thank_you",
         "api-docs.openapi_json",
     }
@@ -56,13 +57,15 @@ PUBLIC_ENDPOINTS = frozenset(
 TRACKING_ENDPOINTS = frozenset(
     {
         "delivery.follow_link", "delivery.open_pixel", "delivery.unsubscribe_page", "delivery.unsubscribe",
-        "delivery.privacy_page", "assets.brand_logo",
+        "delivery.privacy_page", "delivery.preferences_page", "delivery.save_preferences", "assets.brand_logo",
         "leads.landing_page", "leads.answer_form", "leads.thank_you",
     }
 )  # fmt: skip
 EITHER_ORIGIN = frozenset({"static", "service.healthz", "service.readyz", "service.metrics"})
 # Posts that come without cookies or with a bearer key, so no session can be ridden.
-CSRF_FREE_ENDPOINTS = frozenset({"delivery.unsubscribe", "leads.answer_form"})
+CSRF_FREE_ENDPOINTS = frozenset(
+    {"delivery.unsubscribe", "delivery.save_preferences", "delivery.ses_hook", "delivery.bounce_hook", "leads.answer_form"}
+)
 
 
 def build_app(given: Settings | None = None) -> Flask:

@@ -20,6 +20,7 @@ from tcma.audience.states import ConsentBasis, SuppressionReason, SuppressionSco
 from tcma.config import settings
 from tcma.errors import Invalid
 
+OWN_REFUSALS = (SuppressionReason.UNSUBSCRIBED, SuppressionReason.PAUSED)
 TEXT_FIELDS = ("first_name", "last_name", "company", "job_title", "phone", "city", "country", "language")
 
 
@@ -170,6 +171,39 @@ def _withdraw(session: Session, contact: Contact, source: str) -> None:
             )
         )  # fmt: skip
         session.flush()
+
+
+def lift_own_refusal(
+    session: Session, *, scope: SuppressionScope, email_key: bytes, partner_id: UUID | None = None,
+    vendor_id: UUID | None = None,
+) -> bool:  # fmt: skip
+    """Take back what the person themselves refused in `scope`; True if there was something.
+
+    What a bounce, a complaint, an erasure or the partner refused stays: a link in a mail is no proof against those.
+    """
+    gone = session.scalars(
+        delete(Suppression)
+        .where(
+            Suppression.scope == scope, Suppression.email_key == email_key, Suppression.reason.in_(OWN_REFUSALS),
+            Suppression.partner_id.is_not_distinct_from(partner_id), Suppression.vendor_id.is_not_distinct_from(vendor_id),
+        )
+        .returning(Suppression.id)
+    )  # fmt: skip
+    return bool(gone.all())
+
+
+def consent_again(session: Session, actor: Actor, contact: Contact, *, source: str) -> None:
+    """Put a new consent behind a withdrawn one, on the person's own word; nothing where none was withdrawn."""
+    latest = next(iter(queries.consents_of(session, contact)), None)
+    if latest is not None and latest.withdrawn:
+        session.add(
+            Consent(
+                partner_id=contact.partner_id, contact_id=contact.id, basis=ConsentBasis.OPT_IN, purpose=latest.purpose,
+                source=source[:300], wording_version="preferences-1", at=clock.now(),
+            )
+        )  # fmt: skip
+        session.flush()
+        audit.record(session, actor, "contact.resubscribe", contact, reason=source)
 
 
 def suppress_contact(session: Session, actor: Actor, contact_id: int) -> None:

@@ -11,9 +11,9 @@ import email
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from email.message import Message
 from email.policy import compat32
+from enum import StrEnum
 
 from flufl.bounce import all_failures
 
@@ -63,6 +63,11 @@ class Report:
     text: str = ""
     proven: bool = True
     listed: bool = False
+
+
+def plain(text: str, *, limit: int = _EXCERPT) -> str:
+    """`text` as a database can keep it: servers put zero bytes and broken UTF-8 into their answers."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "")[:limit]
 
 
 def judge(status: str, text: str, *, code: int | None = None) -> ReportKind:

@@ -36,15 +36,16 @@ def secrets_of(setting: str) -> list[bytes]:
 def verify(headers: Mapping[str, str], body: bytes, *, secrets: Sequence[bytes]) -> str:
     """The id of a post that one of `secrets` signed within the last five minutes. Raises Refused."""
     if len(body) > LARGEST_POST:
-        raise Refused("the post is too large", status=413)
+        raise Refused("the post is too large", code=413)
     given, moment = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     if not 0 < len(given) <= 100 or not given.isascii() or not (moment.isascii() and moment.isdecimal()):
-        raise Refused("webhook-id or webhook-timestamp is missing", status=400)
+        raise Refused("webhook-id or webhook-timestamp is missing", code=400)
     # Compared before anything is parsed; every secret and signature, so that time tells nothing.
     signed = f"{given}.{moment}.".encode() + body
     wanted = [b"v1," + base64.b64encode(hmac.digest(secret, signed, "sha256")) for secret in secrets]
     offered = headers.get("webhook-signature", "").encode("utf-8", "replace").split()[:10]
-    if not any([hmac.compare_digest(one, other) for one in wanted for other in offered]):
+    matches = [hmac.compare_digest(one, other) for one in wanted for other in offered]
+    if not any(matches):
         raise Refused("the signature is wrong")
     if len(moment) > 12 or abs(clock.now().timestamp() - int(moment)) > TOLERANCE_SECONDS:
         raise Refused("the post is too old")

@@ -105,6 +105,7 @@ class Composer:
             text=rendered.text,
             message_id=message_id or f"d{delivery_id}.{mine[-10:]}",
             unsubscribe_url=f"{self._origin}/u/{mine}",
+            unsubscribe_mailto=self._unsubscribe_mailto(delivery_id),
             html_is_wire=self._template.is_wire,
         )
         return self._signer.sign(made) if self._signer else made
@@ -124,5 +125,10 @@ class Composer:
         return self._signer.sign(made) if self._signer else made
 
     def return_path(self, delivery_id: int) -> str:
-        """The envelope sender."""
-        return self._sender
+        """The envelope sender: one a delivery (VERP) where mail that comes back comes to us."""
+        return tokens.return_path(delivery_id, key=self._key, domain=self._returns) if self._returns else self._sender
+
+    def _unsubscribe_mailto(self, delivery_id: int) -> str | None:
+        if not self._returns:
+            return None
+        return f"mailto:{tokens.unsubscribe_address(delivery_id, key=self._key, domain=self._returns)}"

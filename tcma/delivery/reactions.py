@@ -9,7 +9,9 @@ from tcma import clock, events
 from tcma.access import Actor
 from tcma.campaigns.models import Launch
 from tcma.campaigns.states import LaunchStatus
+from tcma.db import elevated
 from tcma.delivery.models import Delivery
+from tcma.delivery.models_returns import Return
 from tcma.delivery.states import DeliveryStatus
 
 _UNSTARTED = (LaunchStatus.DRAFT, LaunchStatus.SCHEDULED, LaunchStatus.PLANNING)
@@ -30,13 +32,19 @@ def suppress_pending(session: Session, actor: Actor, happened: events.ContactSup
 
 
 def scrub_address(session: Session, actor: Actor, happened: events.ContactErased) -> None:
-    """An erased person's deliveries stay counted, without the address."""
+    """An erased person's deliveries stay counted, without the address; what came back about them loses its words."""
+    theirs = (Delivery.partner_id == happened.partner_id, Delivery.contact_id == happened.contact_id)
     session.execute(
-        update(Delivery)
-        .where(Delivery.partner_id == happened.partner_id, Delivery.contact_id == happened.contact_id)
-        .values(address="", response=None),
+        update(Delivery).where(*theirs).values(address="", response=None),
         execution_options={"synchronize_session": False},
     )
+    with elevated(session, "stored returns about an erased person are emptied"):
+        session.execute(
+            update(Return)
+            .where(Return.delivery_id.in_(select(Delivery.id).where(*theirs)), Return.processed_at.is_not(None))
+            .values(body=b"", envelope={}),
+            execution_options={"synchronize_session": False},
+        )
 
 
 def stop_recalled(session: Session, actor: Actor, happened: events.CampaignRecalled) -> None:

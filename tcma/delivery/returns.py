@@ -97,6 +97,7 @@ def _take(session: Session, return_id: int) -> Return | None:
             select(Return)
             .where(Return.id == return_id, Return.processed_at.is_(None))
             .with_for_update(skip_locked=True)
+            .execution_options(populate_existing=True)
         )
         if row is not None:
             session.expunge(row)

@@ -97,13 +97,17 @@ def _recount(partner_id: UUID, launch_id: UUID) -> bool:
     with unit_of_work(actor) as session:
         if _counted_just_now(session, launch_id):
             return False
-        launch = session.scalar(select(Launch).where(Launch.id == launch_id).with_for_update())
+        launch = session.scalar(
+            select(Launch)
+            .where(Launch.id == launch_id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
         gone = session.scalar(
             delete(TouchedLaunch).where(TouchedLaunch.launch_id == launch_id).returning(TouchedLaunch.launch_id)
         )
         if launch is None or gone is None:
             return False
-        session.refresh(launch)
         planning.count_totals(session, launch)
         if launch.status is LaunchStatus.SENDING:
             alarm = find_alarm(session, launch)
@@ -164,7 +168,8 @@ def _counted(session: Session, launch_id: UUID) -> Mapping[AlarmKind, int]:
         .group_by(Event.kind, said == str(ReportKind.ABOUT_US))
     )
     found = dict.fromkeys(AlarmKind, 0)
-    for kind, about_us, number in session.execute(statement):
+    rows: list[tuple[EventKind, bool, int]] = [(row[0], row[1], row[2]) for row in session.execute(statement)]
+    for kind, about_us, number in rows:
         if kind is EventKind.COMPLAINT:
             found[AlarmKind.COMPLAINTS] += number
         else:

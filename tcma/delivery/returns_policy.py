@@ -21,7 +21,7 @@ from tcma.audience.states import SuppressionReason, SuppressionScope
 from tcma.campaigns.models import Launch
 from tcma.db import bind, elevated
 from tcma.delivery import queries, tracking
-from tcma.delivery.bounces import BOUNCES, Report, ReportKind
+from tcma.delivery.bounces import BOUNCES, Report, ReportKind, plain
 from tcma.delivery.models import Delivery, Event
 from tcma.delivery.returns_unknown import settle_unknown, touch
 from tcma.delivery.states import DeliveryStatus, EventKind
@@ -47,13 +47,13 @@ def apply(session: Session, report: Report, *, source: str) -> str:
     delivery, launch = found
     actor = Actor.system(launch.partner_id, Kind.PARTNER)
     bind(session, actor)
-    settle_unknown(session, [delivery.id], *_proof(report), answer=report.text or f"Known by: {report.kind}.")
+    settle_unknown(session, [delivery.id], *_proof(report), answer=plain(report.text) or f"Known by: {report.kind}.")
     if report.kind in BOUNCES:
         _bounced(session, actor, delivery, launch, report, source=source)
     elif report.kind is ReportKind.COMPLAINT:
         _complained(session, actor, delivery, launch, report, source=source)
     elif report.kind is ReportKind.UNSUBSCRIBE:
-        tracking.unsubscribe_delivery(session, delivery, launch, Visit("", report.text, source.upper()), source=f"by {source}")
+        tracking.unsubscribe_delivery(session, delivery, launch, Visit("", plain(report.text), source.upper()), source=f"by {source}")
     touch(session, launch)
     session.flush()
     bind(session, None)
@@ -63,7 +63,7 @@ def apply(session: Session, report: Report, *, source: str) -> str:
 def _proof(report: Report) -> tuple[DeliveryStatus, str | None]:
     """What a report proves of a delivery of which nothing was known: (status, reason)."""
     if report.kind in BOUNCES:
-        return DeliveryStatus.FAILED, report.status or "bounced"
+        return DeliveryStatus.FAILED, plain(report.status, limit=20) or "bounced"
     return DeliveryStatus.SENT, None
 
 
@@ -92,7 +92,8 @@ def _record(session: Session, delivery: Delivery, kind: EventKind, report: Repor
     A delivery that was sent again may bounce again, so the moment at which it left belongs to the key.
     """
     left: datetime = delivery.settled_at or delivery.planned_at
-    detail: dict[str, Any] = {"kind": str(report.kind), "status": report.status, "text": report.text, "by": source}
+    detail: dict[str, Any] = {"kind": str(report.kind), "text": plain(report.text), "by": source}
+    detail["status"] = plain(report.status, limit=20)
     return tracking.record(
         session, delivery, kind, Visit("", "", ""), source="return", detail=detail,
         source_key=f"{delivery.id}:{kind}:{report.kind}:{left.timestamp():.0f}",
@@ -104,7 +105,7 @@ def _bounced(
 ) -> None:
     if not _record(session, delivery, EventKind.BOUNCE, report, source=source):
         return
-    why = f"{report.kind} bounce {report.status}".strip() + f", delivery {delivery.id}, by {source}"
+    why = f"{report.kind} bounce {plain(report.status, limit=20)}".strip() + f", delivery {delivery.id}, by {source}"
     if report.kind is ReportKind.HARD:
         reason = SuppressionReason.COMPLAINED if report.listed else SuppressionReason.BOUNCED
         audience_services.suppress(

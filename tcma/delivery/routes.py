@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from tcma.delivery import (
+    deliverability_pages,
+    returns_hooks,
+    returns_metrics,
+    returns_pages,
     routes_deliveries,
     routes_launch,
     routes_launches,
@@ -13,4 +17,7 @@ from tcma.delivery import (
 from tcma.delivery.blueprint import bp
 
 blueprints = [bp]
-MODULES = (routes_deliveries, routes_launch, routes_launches, routes_mailbox, routes_public, senders_pages)
+MODULES = (
+    deliverability_pages, returns_hooks, returns_metrics, returns_pages, routes_deliveries, routes_launch, routes_launches,
+    routes_mailbox, routes_public, senders_pages,
+)  # fmt: skip

@@ -15,7 +15,8 @@ from tcma.csvfile import Cell
 from tcma.db import db
 from tcma.delivery import mails, queries
 from tcma.delivery.blueprint import Page, bp, framed
-from tcma.delivery.models import Delivery
+from tcma.delivery.bounces import ReportKind
+from tcma.delivery.models import Delivery, Event
 from tcma.delivery.routes_launch import REASONS
 from tcma.delivery.routes_launches import csv_answer, here
 from tcma.delivery.states import DeliveryStatus, EventKind
@@ -107,12 +108,31 @@ def _timeline(row: Delivery, mail: mails.MailAsSent | None) -> list[dict[str, An
         )  # fmt: skip
     for event, verdict in queries.events_of(db.session, row.id):
         what, icon = words[event.kind]
+        if event.kind in (EventKind.BOUNCE, EventKind.COMPLAINT):
+            items.append(_came_back(event, icon))
+            continue
         label = labels.get(event.link_number or 0)
         items.append(
             {"who": who[verdict], "what": what, "when": event.at, "icon": icon, "note": label,
              "tone": "info" if verdict == "human" else "neutral"}
         )  # fmt: skip
     return items[::-1]
+
+
+def _came_back(event: Event, icon: str) -> dict[str, Any]:
+    """A bounce or a complaint in plain words, with the server's own behind them."""
+    bounces: dict[str, str] = {
+        ReportKind.HARD: _("sent it back: the address does not work. It gets no more mail from you"),
+        ReportKind.SOFT: _("sent it back for now, such as for a full mailbox"),
+        ReportKind.ABOUT_US: _("refused it because of the sender, not because of the person"),
+    }
+    detail = event.detail
+    if event.kind is EventKind.COMPLAINT:
+        who, what = _("The person"), _("reported it as spam. They get no more mail from you, nor about this vendor")
+    else:
+        who, what = _("The mail server"), bounces.get(detail.get("kind", ""), _("sent it back"))
+    note = " ".join(str(detail[name]) for name in ("status", "text") if detail.get(name))
+    return {"who": who, "what": what, "when": event.at, "icon": icon, "note": note or None, "tone": "bad"}
 
 
 def _settled(row: Delivery) -> str:

@@ -39,7 +39,8 @@ REASONS = {
     "suppressed_partner": "Unsubscribed from you, or bounced", "suppressed_vendor": "Refused this vendor",
     "suppressed_platform": "Refused all mail of this service", "no_consent": "No consent on record",
     "cancelled": "The launch was cancelled", "gave_up": "Refused for now, eight times",
-    "no_answer": "The connection was lost", "5.1.1": "No such mailbox",
+    "no_answer": "The connection was lost", "5.1.1": "No such mailbox", "5.2.2": "The mailbox is full",
+    "5.2.1": "The mailbox is switched off", "bounced": "It came back later",
 }  # fmt: skip
 
 
@@ -50,7 +51,17 @@ def launch(launch_id: UUID) -> Page:
     mine = found.partner_id == g.actor.organization_id
     if mine and found.status in BEFORE_START:
         return _steps(found)
-    return render_template("delivery/launch.html", launch=found, mine=mine, reasons_words=REASONS, **_live(found, mine))
+    return render_template(
+        "delivery/launch.html", launch=found, mine=mine, reasons_words=REASONS, **_live(found, mine), **_open(found, mine)
+    )
+
+
+def _open(found: Launch, mine: bool) -> dict[str, Any]:
+    """What waits for a decision, and why the service paused the launch by itself."""
+    return {
+        "decisions": returns_decisions.waiting(db.session, found) if mine else None,
+        "alarm": returns_health.last_alarm(db.session, found.id), "alarm_words": returns_health.alarm_words,
+    }  # fmt: skip
 
 
 # -- before the start ----------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from flask import Response, abort, render_template, request
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from tcma.db import unit_of_work
-from tcma.delivery import tracking
+from tcma.delivery import preferences, tracking
 from tcma.delivery.blueprint import bp
 from tcma.delivery.spool import SpoolError
 from tcma.delivery.tracking import Visit
@@ -62,6 +62,34 @@ def unsubscribe(token: str) -> str | Response:
     if one_click:
         return Response("Unsubscribed.\n", mimetype="text/plain")
     return render_template("delivery/unsubscribe.html", sender=sender, token=token, done=True, brand=_look(sender))
+
+
+@bp.get("/preferences/<token>")
+def preferences_page(token: str) -> str:
+    """What the reader gets, to choose; opening it changes nothing."""
+    with unit_of_work(None) as session:
+        sender = tracking.sender_of(session, token)
+        found = preferences.read(session, token)
+    return _preferences(token, sender, found)
+
+
+@bp.post("/preferences/<token>")
+def save_preferences(token: str) -> str:
+    with unit_of_work(None) as session:
+        sender = tracking.sender_of(session, token)
+        found = preferences.save(
+            session, token, choice=request.form.get("mails", ""), no_tracking=bool(request.form.get("no_tracking")),
+            visit=_visit(),
+        )  # fmt: skip
+    return _preferences(token, sender, found, saved=True)
+
+
+def _preferences(
+    token: str, sender: tracking.Sender, found: preferences.Preferences | None, *, saved: bool = False
+) -> str:
+    return render_template(
+        "delivery/preferences.html", sender=sender, token=token, brand=_look(sender), found=found, saved=saved
+    )
 
 
 @bp.get("/privacy/<token>")

@@ -49,11 +49,11 @@ _SIGNED["UnsubscribeConfirmation"] = _SIGNED["SubscriptionConfirmation"]
 
 
 class Refused(Exception):
-    """The post is not believed; `status` is what to answer."""
+    """The post is not believed; `code` is what to answer."""
 
-    def __init__(self, why: str, *, status: int = 403) -> None:
+    def __init__(self, why: str, *, code: int = 403) -> None:
         super().__init__(why)
-        self.status = status
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def fetch_certificate(url: str) -> bytes:
             client.stream("GET", url) as answer,
         ):
             if answer.status_code != 200:
-                raise Refused("the certificate could not be fetched", status=503)
+                raise Refused("the certificate could not be fetched", code=503)
             content = bytearray()
             for chunk in answer.iter_bytes(4096):
                 content += chunk
@@ -89,7 +89,7 @@ def fetch_certificate(url: str) -> bytes:
                     raise Refused("the certificate is too large")
             return bytes(content)
     except httpx.HTTPError as error:
-        raise Refused("the certificate could not be fetched", status=503) from error
+        raise Refused("the certificate could not be fetched", code=503) from error
 
 
 def certificate_address(url: str) -> str:
@@ -140,7 +140,7 @@ class Certificates:
 def verify(body: bytes, *, topics: Collection[str], certificates: Certificates) -> Post:
     """The post in `body` if Amazon signed it for one of `topics`, not long ago. Raises Refused."""
     if len(body) > LARGEST_POST:
-        raise Refused("the post is too large", status=413)
+        raise Refused("the post is too large", code=413)
     given = _fields(body)
     if given["TopicArn"] not in topics:
         raise Refused("the topic is not one of ours")
@@ -172,14 +172,14 @@ def _fields(body: bytes) -> dict[str, str]:
     try:
         given: Any = json.loads(body)
     except (ValueError, RecursionError):
-        raise Refused("the post is not JSON", status=400) from None
+        raise Refused("the post is not JSON", code=400) from None
     if not isinstance(given, dict):
-        raise Refused("the post is no object", status=400)
+        raise Refused("the post is no object", code=400)
     fields = {name: value for name, value in given.items() if isinstance(value, str)}
     if fields.get("Type") not in _SIGNED or not {"MessageId", "TopicArn", "Message", "Timestamp"} <= fields.keys():
-        raise Refused("the post is none of SNS", status=400)
+        raise Refused("the post is none of SNS", code=400)
     if not 0 < len(fields["MessageId"]) <= 100:
-        raise Refused("the post has no usable MessageId", status=400)
+        raise Refused("the post has no usable MessageId", code=400)
     return fields
 
 
@@ -187,7 +187,7 @@ def _check_moment(written: str) -> None:
     try:
         moment = datetime.fromisoformat(written)
     except ValueError:
-        raise Refused("the timestamp cannot be read", status=400) from None
+        raise Refused("the timestamp cannot be read", code=400) from None
     now = clock.now()
     if moment.tzinfo is None or not now - OLDEST <= moment <= now + AHEAD:
         raise Refused("the post is too old")

@@ -9,13 +9,27 @@ from celery import shared_task
 from tcma import jobs
 from tcma.access import Actor, Kind
 from tcma.db import unit_of_work
-from tcma.delivery import engine, planning, recovery, senders_checking, services, tracking
+from tcma.delivery import (
+    deliverability,
+    engine,
+    planning,
+    recovery,
+    returns,
+    returns_health,
+    senders_checking,
+    services,
+    tracking,
+)
 from tcma.sweeps import Sweep
 
 SWEEPS = (
     Sweep("tcma.delivery.sweep_due", every_seconds=5),
     Sweep("tcma.delivery.recover", every_seconds=10, queue="delivery"),
     Sweep("tcma.delivery.load_hits", every_seconds=2, queue="tracking"),
+    Sweep("tcma.delivery.process_returns", every_seconds=5),
+    Sweep("tcma.delivery.note_refusals", every_seconds=15),
+    Sweep("tcma.delivery.roll_up_domains", every_seconds=60),
+    Sweep("tcma.delivery.forget_bodies", every_seconds=3600),
     Sweep("tcma.delivery.check_domains", every_seconds=300),
 )
 
@@ -67,3 +81,25 @@ def sweep_due() -> None:
     for kind in ("plan", "send", "finish"):
         for partner_id, launch_id in due[kind]:
             jobs.send(f"tcma.delivery.{kind}", [str(partner_id), str(launch_id)], queue="delivery")
+
+
+@shared_task(name="tcma.delivery.process_returns")  # type: ignore[untyped-decorator]
+def process_returns(organization_id: str | None = None, object_id: str | None = None) -> None:
+    """Process whatever came back and is due; whose message woke us does not matter."""
+    while returns.process_due(limit=200) == 200:
+        pass
+
+
+@shared_task(name="tcma.delivery.note_refusals")  # type: ignore[untyped-decorator]
+def note_refusals() -> None:
+    returns_health.note_refusals()
+
+
+@shared_task(name="tcma.delivery.roll_up_domains")  # type: ignore[untyped-decorator]
+def roll_up_domains() -> None:
+    deliverability.roll_up()
+
+
+@shared_task(name="tcma.delivery.forget_bodies")  # type: ignore[untyped-decorator]
+def forget_bodies() -> None:
+    returns.forget_bodies()

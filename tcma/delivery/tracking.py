@@ -115,7 +115,7 @@ def sender_of(session: Session, token: str) -> Sender:
     data = read(token, Purpose.UNSUBSCRIBE)
     if data.delivery_id == 0:
         return Sender("", {}, "", known=False)
-    _, launch = _delivery_of(session, data)
+    _, launch = delivery_of_token(session, data)
     with elevated(session, "the page of an unsubscribe link says who wrote"):
         brand = dict(launch.brand or asset_queries.brand_values(session, launch.partner_id))
         vendor_name = composing.vendor_name(session, launch)
@@ -127,7 +127,7 @@ def unsubscribe(session: Session, token: str, visit: Visit, *, source: str = ONE
     data = read(token, Purpose.UNSUBSCRIBE)
     if data.delivery_id == 0:
         return
-    delivery, launch = _delivery_of(session, data)
+    delivery, launch = delivery_of_token(session, data)
     bind(session, Actor.system(launch.partner_id, Kind.PARTNER))
     unsubscribe_delivery(session, delivery, launch, visit, source=source)
     planning.count_totals(session, launch)
@@ -168,7 +168,8 @@ def record(
     return made is not None
 
 
-def _delivery_of(session: Session, data: tokens.TokenData) -> tuple[Delivery, Launch]:
+def delivery_of_token(session: Session, data: tokens.TokenData) -> tuple[Delivery, Launch]:
+    """The delivery that a genuine token names, and its launch. Raises NotFound."""
     with elevated(session, "a public link names its delivery"):
         delivery = queries.find_delivery(session, data.delivery_id)
         launch = session.get(Launch, delivery.launch_id) if delivery else None
