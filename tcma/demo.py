@@ -53,6 +53,7 @@ def _seed(*, scale: float, say: Callable[[str], object]) -> bool:
         say("Demo: the operator's key.")
         bootstrap.ensure_operator_key(folder)
         if demo_cast.is_there():
+            demo_cast.ensure_operator_person(demo_cast.find_operator())
             _write_sign_ins(folder)
             say("Demo: it is there already.")
             return False
@@ -63,6 +64,7 @@ def _seed(*, scale: float, say: Callable[[str], object]) -> bool:
         if left := demo_cast.close_leftovers(operator):
             say(f"Demo: closed {left} organizations of one that was stopped half-way.")
         _play(operator_world(operator, scale=scale), say)
+        demo_cast.ensure_operator_person(operator)
         _write_sign_ins(folder)
         say(f"Demo: ready after {time.monotonic() - began:.0f} s. Sign in as {demo_cast.address_of('hanna')} "
             f"with “{demo_cast.PASSWORD}”.")  # fmt: skip

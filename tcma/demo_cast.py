@@ -15,6 +15,7 @@ from tcma.accounts.models import Member, Organization, User
 from tcma.accounts.states import PartnershipStatus
 from tcma.assets import samples
 from tcma.assets import services as asset_services
+from tcma.config import settings
 from tcma.db import elevated, unit_of_work
 from tcma.demo_clockwork import Agenda, past
 
@@ -92,6 +93,8 @@ PEOPLE = (
     Person("fay", "Fay Sørensen", "brightline", Role.FINANCE, "Finance", shown=False),
 )
 
+OPERATOR = Person("olga", "Olga Berg", "platform", Role.OPERATOR, "Operator, runs the service")
+
 PARTNERSHIPS = (
     # vendor, partner, tier, territory, invited days ago, begun days ago (None: not yet)
     ("northwind", "hansen-it", "Platinum", "Germany, Denmark", 90, 88),
@@ -150,6 +153,16 @@ def find_operator() -> Actor:
             )
             assert member is not None
             return queries.actor_of(member, user)
+
+
+def ensure_operator_person(operator: Actor) -> None:
+    """Somebody who runs the service and signs in like the others; made once, also in a demo that is there already."""
+    with unit_of_work(operator) as session:
+        user = services.ensure_user(session, email=address_of(OPERATOR.key), name=OPERATOR.name, password=PASSWORD)
+        user.active, user.timezone = True, "Europe/Berlin"
+        platform = session.get_one(Organization, operator.organization_id)
+        if user.id not in {one.user_id for one in queries.list_members(session, operator)}:
+            services.add_member(session, operator, platform, user, roles={OPERATOR.role})
 
 
 def close_leftovers(operator: Actor) -> int:
@@ -231,11 +244,11 @@ def keep(world: World) -> None:
 
 def sign_ins() -> list[dict[str, str]]:
     """Cards of the sign-in page, as `tcma.accounts.sign_in` reads them from DATA_DIR/demo.json."""
-    names = {one.key: one.name for one in COMPANIES}
+    names = {one.key: one.name for one in COMPANIES} | {OPERATOR.company: settings().platform_name}
     return [
         {"role": one.title, "name": one.name, "email": address_of(one.key), "password": PASSWORD,
          "organization": names[one.company]}
-        for one in PEOPLE
+        for one in (*PEOPLE, OPERATOR)
         if one.shown
     ]  # fmt: skip
 

@@ -9,6 +9,7 @@ from flask import Flask, g, request, url_for
 from flask_babel import lazy_gettext as _l
 
 from tcma.access import Actor, Kind, Permission, Role
+from tcma.db import db
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,15 @@ def entries_for(actor: Actor) -> tuple[Entry, ...]:
     return VENDOR_MARKETER
 
 
+def _needs_me() -> int:
+    """How many things wait for the actor: the number at the bell. Counted where a page shows it, once a request."""
+    if "needs_me" not in g:
+        from tcma.insights import home  # the shell's other half, like the templates' values below
+
+        g.needs_me = len(home.needs_of(db.session, g.actor))
+    return int(g.needs_me)
+
+
 def add_navigation(app: Flask) -> None:
     @app.context_processor
     def beside_the_page() -> dict[str, Any]:
@@ -92,6 +102,6 @@ def add_navigation(app: Flask) -> None:
             **values,
             "nav": nav,
             "organizations": g.get("organizations", []),
-            "needs_me": g.get("needs_me", 0),
+            "needs_me": _needs_me,
             "Permission": Permission,
         }

@@ -27,11 +27,17 @@ def show_money(value: Money | None) -> str:
     return "–" if value is None else value.format(locale=str(flask_babel.get_locale() or "en"))
 
 
+def _moment(local: datetime) -> str:
+    """Day and time to the minute; seconds help nobody who plans or looks back."""
+    day = flask_babel.format_date(local, "medium", rebase=False)
+    return f"{day}, {flask_babel.format_time(local, 'short', rebase=False)}"
+
+
 def show_datetime(value: datetime | None) -> Markup | str:
     if value is None:
         return "–"
     local = value.astimezone(reader_zone())
-    words = flask_babel.format_datetime(local, "medium", rebase=False)
+    words = _moment(local)
     return Markup('<time datetime="{}">{}</time>').format(value.isoformat(), words)
 
 
@@ -50,7 +56,7 @@ def show_ago(value: datetime | None) -> Markup | str:
     words = flask_babel.format_timedelta(value - clock.now(), add_direction=True, threshold=0.9)
     if abs(value - clock.now()) < timedelta(seconds=45):
         words = flask_babel.gettext("just now")
-    exact = flask_babel.format_datetime(value.astimezone(reader_zone()), "medium", rebase=False)
+    exact = _moment(value.astimezone(reader_zone()))
     return Markup('<time datetime="{}" title="{}" data-ago>{}</time>').format(value.isoformat(), exact, words)
 
 

@@ -6,6 +6,7 @@ import { start as startMenus } from "./menus.js";
 import { start as startKeys } from "./keys.js";
 import { enhance as enhanceTables, start as startTables } from "./tables.js";
 import { enhance as enhanceForms, start as startForms } from "./forms.js";
+import { enhance as enhanceRich } from "./rich.js";
 import { enhance as enhancePreviews, start as startPreviews } from "./previews.js";
 import { enhance as enhancePlots, start as startPlots } from "./plots.js";
 import { start as startTimes } from "./times.js";
@@ -14,6 +15,7 @@ import { start as startCopy } from "./copy.js";
 function enhance(root) {
   enhanceTables(root);
   enhanceForms(root);
+  enhanceRich(root);
   enhancePreviews(root);
   enhancePlots(root);
 }

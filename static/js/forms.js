@@ -8,6 +8,7 @@ export function enhance(root) {
       output.dataset.on = "1";
       const show = () => counted(input, output);
       input.addEventListener("input", show);
+      input.addEventListener("rich", show);
       show();
     }
   });
@@ -18,7 +19,7 @@ export function enhance(root) {
 
 function counted(input, output) {
   const limit = Number(input.dataset.limit);
-  const used = [...input.value].length;
+  const used = [...(input.dataset.shown ?? input.value)].length; // formatted text counts as it is read
   output.textContent = output.dataset.countWords
     .replace("%(used)s", used.toLocaleString(document.documentElement.lang))
     .replace("%(limit)s", limit.toLocaleString(document.documentElement.lang));

@@ -71,7 +71,7 @@ function option(figure, data) {
       borderColor: tint.line,
       textStyle: { ...text, color: tint.ink },
     },
-    legend: { show: data.series.length > 1, bottom: 0, left: 0, padding: 0, icon: "roundRect", itemWidth: 10, itemHeight: 10, itemGap: 18, textStyle: { ...text, color: tint["ink-2"] } },
+    legend: { show: data.series.length > 1, bottom: 4, left: 0, padding: 0, icon: "roundRect", itemWidth: 10, itemHeight: 10, itemGap: 18, textStyle: { ...text, color: tint["ink-2"] } },
   };
   if (kind === "funnel") {
     return {
@@ -80,12 +80,15 @@ function option(figure, data) {
     };
   }
   const flat = kind === "bars";
+  const width = figure.querySelector("[data-plot-canvas]").clientWidth;
+  const wraps = kind !== "line" && kind !== "area" && !flat && fits(data.x, (width - 48) / data.x.length);
+  const legendLines = data.series.length > 1 ? lines(data.series.map((one) => one.name.length * 6.5 + 33), width) : 0;
   const bars = flat || kind === "bar" || kind === "stack";
-  const names = { type: "category", data: data.x, inverse: flat, boundaryGap: bars, axisTick: { show: false }, axisLine: { show: !flat, lineStyle: { color: tint.line } }, axisLabel: { ...text, hideOverlap: true, ...(flat ? { color: tint["ink-2"], fontSize: 13 } : {}) } };
+  const names = { type: "category", data: data.x, inverse: flat, boundaryGap: bars, axisTick: { show: false }, axisLine: { show: !flat, lineStyle: { color: tint.line } }, axisLabel: { ...text, ...(wraps ? { interval: 0, width: (width - 48) / data.x.length - 6, overflow: "break", lineHeight: 15 } : { hideOverlap: true }), ...(flat ? { color: tint["ink-2"], fontSize: 13 } : {}) } };
   const values = { type: "value", splitNumber: 3, axisLabel: { ...text, formatter: short, show: !flat }, splitLine: { show: !flat, lineStyle: { color: tint.line } } };
   return {
     ...shared,
-    grid: { left: 2, right: flat ? 48 : bars ? 6 : 22, top: 14, bottom: data.series.length > 1 ? 34 : 4, containLabel: true },
+    grid: { left: 2, right: flat ? 48 : bars ? 6 : 22, top: 14, bottom: legendLines ? legendLines * 20 + 18 : 8, containLabel: true },
     xAxis: flat ? values : names,
     yAxis: flat ? names : values,
     series: data.series.map((one, index) => ({
@@ -93,7 +96,7 @@ function option(figure, data) {
       data: one.data,
       type: bars ? "bar" : "line",
       stack: kind === "stack" ? "all" : undefined,
-      barMaxWidth: 26,
+      barMaxWidth: data.series.length > 1 && kind !== "stack" ? 26 : 40,
       itemStyle: { borderRadius: bars && kind !== "stack" ? (flat ? [0, 5, 5, 0] : [5, 5, 0, 0]) : 0, borderColor: bars ? tint.surface : undefined, borderWidth: kind === "stack" ? 1 : 0 },
       label: { show: flat, position: "right", color: tint.ink, fontWeight: 600, formatter: ({ value }) => full(value) },
       showSymbol: data.x.length < 2,
@@ -102,6 +105,22 @@ function option(figure, data) {
       areaStyle: kind === "area" && index === 0 ? { opacity: 0.12 } : undefined,
     })),
   };
+}
+
+// Whether each name's longest word has room in its share of the axis, 12 pixels high.
+function fits(names, room) {
+  return names.every((name) => Math.max(...String(name).split(/\s/).map((word) => word.length)) * 6.6 <= room - 6);
+}
+
+// How many lines things of these widths take, one after the other.
+function lines(widths, room) {
+  let used = 0;
+  return widths.reduce((count, width) => {
+    used += width;
+    if (used <= room || used === width) return count;
+    used = width;
+    return count + 1;
+  }, 1);
 }
 
 async function draw(figure) {

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from flask import Blueprint, Response, g, request
 from werkzeug.wrappers import Response as WerkzeugResponse
+
+from tcma.campaigns.looks import in_look
 
 bp = Blueprint("campaigns", __name__, template_folder="templates")
 
@@ -22,17 +22,6 @@ _FRAMED = (
 def stand_in_the_side_bar() -> None:
     at_catalogue = (request.endpoint or "").startswith("campaigns.catalogue") or (g.actor and g.actor.is_partner)
     g.nav_at = "catalogue" if at_catalogue else "campaigns"
-
-
-# How a mail asks for the reader's look; in a frame the switch above it decides, not the looker's own device.
-_ASKS_DARK = re.compile(r"\(\s*prefers-color-scheme\s*:\s*dark\s*\)")
-_TAKES_BOTH = re.compile(r"(color-scheme\s*:\s*|name=\"(?:supported-)?color-schemes?\"\s+content=\")light dark\b")
-
-
-def in_look(html: str, *, dark: bool) -> str:
-    """A mail as a reader with a light or a dark screen sees it, whatever the looker's screen is."""
-    asked = _ASKS_DARK.sub("(min-width: 0)" if dark else "(max-width: 0)", html)
-    return _TAKES_BOTH.sub(r"\g<1>dark" if dark else r"\g<1>light", asked)
 
 
 def document(body: str, *, text: bool = False) -> Response:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, g
+from flask import Blueprint, g, request
 from flask import Response as FlaskResponse
 from werkzeug.wrappers import Response as WerkzeugResponse
 
+from tcma.campaigns.looks import in_look
 from tcma.config import settings
 
 bp = Blueprint("delivery", __name__, template_folder="templates")
@@ -18,7 +19,12 @@ def _stand_at_launches() -> None:
 
 
 def framed(content: str, *, mimetype: str = "text/html") -> FlaskResponse:
-    """A mail for a frame: its inline styles may show, and nothing in it may run or send anything."""
+    """A mail for a frame: its inline styles may show, and nothing in it may run or send anything.
+
+    A page is shown as on a light screen, with `?look=dark` as on a dark one.
+    """
+    if mimetype == "text/html":
+        content = in_look(content, dark=request.args.get("look") == "dark")
     policy = (
         f"default-src 'none'; img-src 'self' data: {settings().tracking_origin} {settings().public_origin}; "
         "style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox"

@@ -84,7 +84,8 @@ def _field(slot: SlotDef) -> Field:
         choices = [SelectChoice(one, one) for one in slot.choices]
         return SelectField(slot.label, description=slot.help, choices=choices, validate_choice=False)
     if slot.kind in (SlotKind.PARAGRAPH, SlotKind.RICH):
-        return TextAreaField(**{**common, "render_kw": {"rows": 5}})
+        rich = {"data-rich": ""} if slot.kind is SlotKind.RICH else {}
+        return TextAreaField(**{**common, "render_kw": {"rows": 5, **rich}})
     return StringField(slot.label, description=slot.help)
 
 

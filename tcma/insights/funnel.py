@@ -23,6 +23,7 @@ from tcma.mdf.states import ClaimStatus
 
 STEPS = ("invited", "signed_in", "launched", "leads", "claim")
 QUIET_AFTER = timedelta(days=30)
+NOT_AGAIN_BEFORE = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ class PartnerRow:
     @property
     def step(self) -> str:
         return STEPS[self.reached]
+
+    @property
+    def nudged_lately(self) -> bool:
+        """Reminded so recently that more mail would make nobody faster."""
+        return self.nudged_at is not None and self.nudged_at > clock.now() - NOT_AGAIN_BEFORE
 
     @property
     def quiet(self) -> bool:

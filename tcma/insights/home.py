@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from tcma import clock
-from tcma.access import Actor, Permission
+from tcma.access import Actor, Kind, Permission
 from tcma.accounts import onboarding
 from tcma.accounts import queries as account_queries
 from tcma.accounts.states import PartnershipStatus
@@ -132,6 +132,13 @@ def vendor_needs(session: Session, actor: Actor) -> list[Need]:
             if row.quiet
         ][:3]
     return _by_clock(needs)
+
+
+def needs_of(session: Session, actor: Actor) -> list[Need]:
+    """What waits for this person, whoever it is; operators see no tenant's work, so nothing waits for them here."""
+    if actor.kind is Kind.PLATFORM:
+        return []
+    return partner_needs(session, actor) if actor.is_partner else vendor_needs(session, actor)
 
 
 def partner_figures(session: Session, actor: Actor) -> list[Figure]:

@@ -27,7 +27,7 @@ def home_page() -> str | WerkzeugResponse:
     g.nav_at = "insights"
     if g.actor.kind is Kind.PLATFORM:
         return redirect(url_for("service.parts"))
-    needs = home.partner_needs(db.session, g.actor) if g.actor.is_partner else home.vendor_needs(db.session, g.actor)
+    needs = home.needs_of(db.session, g.actor)
     g.needs_me = len(needs)
     if g.actor.is_partner:
         return _partner(needs)

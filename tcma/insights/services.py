@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import select
@@ -13,9 +12,9 @@ from tcma.access import Actor, Permission, Role
 from tcma.accounts import queries as account_queries
 from tcma.accounts import services as account_services
 from tcma.errors import IllegalTransition, Invalid
+from tcma.insights.funnel import NOT_AGAIN_BEFORE
 from tcma.insights.models import Nudge
 
-NOT_AGAIN_BEFORE = timedelta(days=7)
 NEXT_STEP = {
     "invited": "Sign in and accept the terms.",
     "signed_in": "Choose a campaign and launch it; it takes five minutes.",

@@ -12,6 +12,7 @@ from flask_wtf import FlaskForm
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as WerkzeugResponse
 
+from tcma import clock
 from tcma.access import Permission
 from tcma.accounts import queries as account_queries
 from tcma.campaigns import queries as campaign_queries
@@ -26,6 +27,10 @@ from tcma.money import Money
 
 bp = Blueprint("leads_pages", __name__, template_folder="templates")
 PAGE = 50
+# From left to right as work goes on; what came to nothing stands last.
+BOARD = (
+    LeadStatus.NEW, LeadStatus.ACCEPTED, LeadStatus.WORKING, LeadStatus.WON, LeadStatus.LOST, LeadStatus.REJECTED,
+)  # fmt: skip
 
 
 @bp.before_request
@@ -58,12 +63,13 @@ def inbox() -> str:
     counts = queries.status_counts(db.session, g.actor)
     columns = [
         {"state": status, "count": counts[status], "items": [lead for lead in found if lead.status is status]}
-        for status in LeadStatus
+        for status in BOARD
         if status is not LeadStatus.REJECTED or counts[status]
     ]
+    columns[0]["items"].sort(key=lambda lead: lead.accept_by)  # whoever waits longest stands on top
     return render_template(
         "leads/inbox.html", leads=found[:PAGE] if as_list else found, columns=columns, counts=counts, as_list=as_list,
-        older=older, totals=queries.summed(db.session, g.actor), warmth=scoring.warmth, states=list(LeadStatus),
+        older=older, totals=queries.summed(db.session, g.actor), warmth=scoring.warmth, states=BOARD, now=clock.now(),
     )  # fmt: skip
 
 
@@ -111,7 +117,7 @@ def _page(lead_id: UUID, **given: FlaskForm) -> str:
         reject_form=given.get("reject_form") or forms.RejectForm(), win_form=given.get("win_form") or forms.WinForm(),
         lose_form=given.get("lose_form") or forms.LoseForm(), note_form=given.get("note_form") or forms.NoteForm(),
         step_form=given.get("step_form") or forms.StepForm(data={"next_step": found.next_step}),
-        reasons=forms.REASONS,
+        reasons=forms.REASONS, now=clock.now(),
     )  # fmt: skip
 
 

@@ -127,6 +127,7 @@ class ActivityTypeForm(FlaskForm):  # type: ignore[misc]
 
 
 class FundForm(FlaskForm):  # type: ignore[misc]
+    once = HiddenField()
     name = StringField(
         _l("Name"), validators=[DataRequired(_l("Give the fund a name.")), Length(max=120)],
         description=_l("Such as the quarter that it is for."),

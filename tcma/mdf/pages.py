@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
+from babel.numbers import format_decimal
 from flask import Response, current_app, g, request, stream_with_context, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response as WerkzeugResponse
@@ -13,6 +14,7 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 from tcma.csvfile import Cell, write_csv
 from tcma.db import bind, db
 from tcma.mdf.states import AccountKind
+from tcma.money import Money
 
 Page = str | Response | WerkzeugResponse | tuple[str, int]
 
@@ -78,6 +80,14 @@ def has(endpoint: str) -> bool:
 
 def locale() -> str:
     return str(g.actor.locale)
+
+
+def as_typed(amount: Money | None) -> str:
+    """An amount as this reader would type it, for a field that is read in the reader's locale; empty for none."""
+    if amount is None:
+        return ""
+    places = -int(amount.decimal.as_tuple().exponent)
+    return format_decimal(amount.decimal, format="0" + ("." + "0" * places if places else ""), locale=locale())
 
 
 def kind_words() -> dict[AccountKind, str]:

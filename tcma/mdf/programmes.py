@@ -9,9 +9,10 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tcma import audit, clock
+from tcma import audit, clock, ids
 from tcma.access import Actor, Kind, Permission
 from tcma.accounts import queries as accounts_queries
 from tcma.accounts.states import PartnershipStatus
@@ -228,8 +229,12 @@ def create_fund(
     budget: Money,
     begins_on: date,
     ends_on: date,
+    once: UUID | None = None,
 ) -> Fund:
-    """A fund of a programme with its budget, posted. Raises NotFound, Forbidden, Invalid, IllegalTransition."""
+    """A fund of a programme with its budget, posted; the same `once` makes it once.
+
+    Raises NotFound, Forbidden, Invalid, IllegalTransition.
+    """
     actor.require(Permission.FUND_MANAGE)
     programme = queries.get_programme(session, actor, programme_id)
     if programme.status is ProgrammeStatus.CLOSED:
@@ -243,9 +248,14 @@ def create_fund(
         wrong["budget"] = message
     if wrong:
         raise Invalid(wrong)
+    if once is not None:
+        # Two presses of one form stand in line here; the second finds what the first has made.
+        session.scalar(select(Programme.id).where(Programme.id == programme.id).with_for_update())
+        if made := session.get(Fund, once):
+            return made
     fund = Fund(
-        vendor_id=programme.vendor_id, programme_id=programme.id, name=name.strip(), currency=programme.currency,
-        begins_on=begins_on, ends_on=ends_on,
+        id=once or ids.new_id(), vendor_id=programme.vendor_id, programme_id=programme.id, name=name.strip(),
+        currency=programme.currency, begins_on=begins_on, ends_on=ends_on,
     )  # fmt: skip
     session.add(fund)
     session.flush()

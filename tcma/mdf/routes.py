@@ -133,7 +133,7 @@ def _parts(
 def fund_new() -> Page:
     g.actor.require(Permission.FUND_MANAGE)
     choices = [one for one in queries.list_programmes(db.session, g.actor) if one.status is not ProgrammeStatus.CLOSED]
-    form = FundForm(data={"programme_id": uuid_arg("programme")} if request.method == "GET" else None)
+    form = FundForm(data={"programme_id": uuid_arg("programme"), "once": ids.new_id()} if request.method == "GET" else None)
     form.programme_id.choices = [SelectChoice(one.id, f"{one.name} ({one.currency})") for one in choices]
     if form.validate_on_submit():
         currency = next(one.currency for one in choices if one.id == form.programme_id.data)
@@ -143,7 +143,7 @@ def fund_new() -> Page:
                 with unit_of_work(g.actor) as session:
                     fund = programmes.create_fund(
                         session, g.actor, programme_id=form.programme_id.data, name=form.name.data, budget=budget,
-                        begins_on=form.begins_on.data, ends_on=form.ends_on.data,
+                        begins_on=form.begins_on.data, ends_on=form.ends_on.data, once=_once(form.once.data),
                     )  # fmt: skip
                 flash(_("The fund is there. Now give partners their part."), "success")
                 return redirect(url_for("mdf.fund", fund_id=fund.id), 303)

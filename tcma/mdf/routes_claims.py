@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
-from babel.numbers import format_decimal
 from flask import Response, flash, g, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 
@@ -23,7 +22,7 @@ from tcma.mdf.checks import CheckCode, Finding
 from tcma.mdf.forms import read_money
 from tcma.mdf.forms_claims import DecisionForm, InvoiceForm, LinesForm, ProofForm, put_claim_faults
 from tcma.mdf.models import Claim, FindingRow, Proof
-from tcma.mdf.pages import Page, beside, csv_answer, has, int_arg, ledger_link, locale, uuid_arg
+from tcma.mdf.pages import Page, as_typed, beside, csv_answer, has, int_arg, ledger_link, locale, uuid_arg
 from tcma.mdf.states import ClaimStatus, ProofKind
 from tcma.money import Money
 
@@ -124,6 +123,9 @@ def _claim_page(
     }  # fmt: skip
     if invoice is not None:
         forms[invoice[0]] = invoice[1]
+    for proof_id, form in forms.items():
+        for field in form:  # several invoices on one page: a label names the field of its own
+            field.id = f"{field.name}-{proof_id}"
     page = render_template(
         "mdf/claim.html", found=found, proofs=proofs, forms=forms, editable=editable, findings=findings, payable=payable,
         proof_form=proof_form or ProofForm(formdata=None), refused=refused, confirmed=evidence.is_confirmed,
@@ -158,12 +160,7 @@ def _name(organization_id: UUID) -> str:
 
 
 def _plain(minor: int | None, currency: str | None) -> str:
-    """An amount as this reader would type it, for a field that is read in the reader's locale."""
-    if minor is None or currency is None:
-        return ""
-    amount = Money(minor, currency).decimal
-    places = -int(amount.as_tuple().exponent)
-    return format_decimal(amount, format="0" + ("." + "0" * places if places else ""), locale=locale())
+    return "" if minor is None or currency is None else as_typed(Money(minor, currency))
 
 
 def _read_values(proof: Proof) -> dict[str, Any]:
@@ -197,13 +194,23 @@ def _typed_lines(found: Claim, proofs: list[Proof]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _did(action: str) -> str:
+    """What a row of the audit trail says of a claim, as something that somebody did."""
+    words = {
+        "create": _("began the claim"), "edit": _("changed the costs"), "submit": _("filed the claim"),
+        "approve": _("approved it"), "return": _("returned it"), "deny": _("denied it"), "pay": _("paid it"),
+        "withdraw": _("withdrew it"),
+    }  # fmt: skip
+    return str(words.get(action, action.replace("_", " ")))
+
+
 def _history(found: Claim) -> list[dict[str, Any]]:
     rows = audit.history(db.session, found)
     people = mdf_queries.people(db.session, [one.actor_user_id for one in rows])
     return [
         {
             "who": people.get(one.actor_user_id, _("The service")) if one.actor_user_id else _("The service"),
-            "what": one.action.partition(".")[2].replace("_", " ") + (f": {one.reason}" if one.reason else ""),
+            "what": _did(one.action.partition(".")[2]) + (f": {one.reason}" if one.reason else ""),
             "when": one.at, "icon": _ICONS.get(one.action.partition(".")[2], "pencil"),
         }
         for one in reversed(rows)
@@ -424,7 +431,7 @@ def audit_page() -> Page:
     rows, more = queries.list_audit(db.session, g.actor, after=int_arg("after"), **wanted)
     people = mdf_queries.people(db.session, [one.actor_user_id for one in rows] + [wanted["person"]])
     return render_template(
-        "mdf/audit.html", rows=rows, people=people, wanted=wanted,
+        "mdf/audit.html", rows=rows, people=people, wanted=wanted, Money=Money,
         older=rows[-1].id if more else None,
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from tcma.mdf.activity_kinds import KINDS
 from tcma.mdf.blueprint import bp
 from tcma.mdf.forms import EVIDENCE, ActivityTypeForm, ProgrammeForm, put_faults, read_money
 from tcma.mdf.models import Programme
-from tcma.mdf.pages import Page, csv_answer, locale
+from tcma.mdf.pages import Page, as_typed, csv_answer, locale
 from tcma.mdf.states import ProgrammeStatus
 from tcma.money import Money
 
@@ -97,7 +97,7 @@ def _programme_page(
 def programme_edit(programme_id: UUID) -> Page:
     g.actor.require(Permission.PROGRAMME_MANAGE)
     found = queries.get_programme(db.session, g.actor, programme_id)
-    form = ProgrammeForm(obj=found, data={"cap": str(_cap(found))} if request.method == "GET" else None)
+    form = ProgrammeForm(obj=found, data={"cap": as_typed(_cap(found))} if request.method == "GET" else None)
     if request.method == "POST":
         form.currency.data = found.currency
     if form.validate_on_submit():

@@ -20,7 +20,7 @@ from tcma.mdf import ledger, queries, requests
 from tcma.mdf.blueprint import bp
 from tcma.mdf.forms import LinkLaunchForm, ReasonForm, RequestForm, put_faults
 from tcma.mdf.models import Programme, Request
-from tcma.mdf.pages import Page, beside, csv_answer, has, ledger_link, locale, uuid_arg
+from tcma.mdf.pages import Page, as_typed, beside, csv_answer, has, ledger_link, locale, uuid_arg
 from tcma.mdf.states import AccountKind, ProgrammeStatus, RequestStatus
 from tcma.money import Money
 
@@ -134,8 +134,8 @@ def _as_typed(found: Request) -> dict[str, Any]:
         "activities": [
             {
                 "activity_type_id": one.activity_type_id, "title": one.title, "starts_on": one.starts_on,
-                "ends_on": one.ends_on, "cost": str(Money(one.cost_minor, one.currency)),
-                "requested": str(Money(one.requested_minor, one.currency)), "expected_reach": one.expected_reach,
+                "ends_on": one.ends_on, "cost": as_typed(Money(one.cost_minor, one.currency)),
+                "requested": as_typed(Money(one.requested_minor, one.currency)), "expected_reach": one.expected_reach,
                 "campaign_version_id": one.campaign_version_id,
             }
             for one in found.activities

@@ -77,4 +77,4 @@ def test_search_finds_ones_own_and_nobody_elses(cast: Cast) -> None:
     other = cast.client(cast.other_vendor_admin).get("/search?q=Rival", base_url=BASE)
     assert f"/partners/{cast.rival_id}" in mine.text
     assert f"/partners/{cast.rival_id}" not in other.text
-    assert cast.client(cast.partner_admin).get("/search?q=%00%27%25", base_url=BASE).status_code == 200
+    assert cast.client(cast.partner_admin).get("/search?q=%27%25_", base_url=BASE).status_code == 200
