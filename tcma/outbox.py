@@ -20,10 +20,12 @@ from tcma import clock, idempotency
 from tcma.campaigns import starter
 from tcma.config import settings
 from tcma.db import elevated, unit_of_work
+from tcma.delivery import signing
 from tcma.delivery.message import system_message
 from tcma.delivery.reply import ReplyKind
-from tcma.delivery.smtp import SmtpConnection
-from tcma.delivery.smtp_target import SmtpError, SmtpTarget
+from tcma.delivery.senders_keys import KeyUnreadable
+from tcma.delivery.smtp_target import SmtpError
+from tcma.delivery.transport import Transport, transport_for
 from tcma.errors import DomainError
 from tcma.records import OutboxMail
 from tcma.sweeps import Sweep
@@ -56,15 +58,15 @@ def send_due(limit: int = 50) -> int:
     10 tries or when the server refuses its recipient for good. Trouble with the server itself puts the rest
     back for one minute without counting a try.
     """
-    target = SmtpTarget.parse(settings().mail_url)
+    connection = transport_for(settings(), tags={"stream": "notifications"})
     with unit_of_work(None) as session:
-        mails = _claim(session, limit, lease=timedelta(seconds=limit * target.longest_transaction))
+        mails = _claim(session, limit, lease=timedelta(seconds=limit * connection.target.longest_transaction))
+        signer = _signer(session) if mails else None
     if not mails:
         return 0
-    connection = SmtpConnection(target)
     try:
         for place, one in enumerate(mails):
-            trouble = _send(connection, one)
+            trouble = _send(connection, one, signer)
             if trouble is not None:
                 _put_back(mails[place:], trouble)
                 break
@@ -97,10 +99,20 @@ def _claim(session: Session, limit: int, *, lease: timedelta) -> list[OutboxMail
     return due
 
 
-def _send(connection: SmtpConnection, one: OutboxMail) -> str | None:
+def _signer(session: Session) -> signing.Signer | None:
+    """Who signs for the platform. A key that cannot be read stops no mail: unsigned is better than none here."""
+    try:
+        return signing.platform_signer(session)
+    except KeyUnreadable as error:
+        log.warning("notifications_not_signed", error=error.message)
+        return None
+
+
+def _send(connection: Transport, one: OutboxMail, signer: signing.Signer | None) -> str | None:
     """Send one mail and mark it; words where the server itself cannot be used now."""
     try:
         data = _message(one)
+        data = signer.sign(data) if signer else data
     except DomainError as error:
         _failed(one, f"The mail could not be made: {error.message}")
         return None
