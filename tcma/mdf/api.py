@@ -7,16 +7,20 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from flask import g
+from flask import Response, g
 from flask.views import MethodView
 from flask_smorest import Blueprint
+from marshmallow import Schema
+from sqlalchemy.orm import Session
 
 from tcma.access import Permission
 from tcma.db import db, unit_of_work
+from tcma.idempotency import answer_once
 from tcma.mdf import api_claims, ledger, programmes, queries, requests
 from tcma.mdf import schemas as s
 from tcma.mdf.models import Activity as ActivityRow
 from tcma.mdf.models import ActivityType, Allocation, Fund, Programme, Request
+from tcma.mdf.schemas_claims import plain
 
 programmes_api = Blueprint("api_programmes", __name__, url_prefix="/programmes", description="MDF programmes")
 funds_api = Blueprint("api_funds", __name__, url_prefix="/funds", description="Funds, allocations, balances")
@@ -98,10 +102,9 @@ class Funds(MethodView):
 
     @funds_api.arguments(s.FundSchema)
     @funds_api.response(201, s.FundSchema)
-    def post(self, given: dict[str, Any]) -> Fund:
-        """Make a fund with its budget."""
-        with unit_of_work(g.actor) as session:
-            return programmes.create_fund(session, g.actor, **given)
+    def post(self, given: dict[str, Any]) -> Response:
+        """Make a fund with its budget. Honours Idempotency-Key."""
+        return _booked(s.FundSchema(), lambda session: programmes.create_fund(session, g.actor, **given))
 
 
 @funds_api.route("/<uuid:fund_id>/allocations")
@@ -115,10 +118,16 @@ class Allocations(MethodView):
 
     @funds_api.arguments(s.AllocationSchema)
     @funds_api.response(201, s.AllocationSchema)
-    def post(self, given: dict[str, Any], fund_id: UUID) -> Allocation:
-        """Give a partner a part, or add to it."""
-        with unit_of_work(g.actor) as session:
-            return programmes.allocate(session, g.actor, fund_id=fund_id, **given)
+    def post(self, given: dict[str, Any], fund_id: UUID) -> Response:
+        """Give a partner a part, or add to it. Honours Idempotency-Key."""
+        return _booked(
+            s.AllocationSchema(), lambda session: programmes.allocate(session, g.actor, fund_id=fund_id, **given)
+        )
+
+
+def _booked(schema: Schema, work: Callable[[Session], Fund | Allocation]) -> Response:
+    """What was booked, once however often the same POST is repeated."""
+    return answer_once(lambda session: (plain(schema, work(session)), 201))
 
 
 @funds_api.route("/<uuid:fund_id>/balances", methods=["GET"])

@@ -106,3 +106,26 @@ def test_others_get_404_and_wrong_roles_403(app: Flask, cast: Cast, client: Flas
     assert call(client, "POST", f"{path}/approve", cast.key(cast.vendor_marketer), {})[0] == 403
     assert call(client, "POST", f"{path}/reject", cast.key(cast.finance), {"reason": ""})[0] == 422
     assert client.get(f"/api/v1{path}", base_url=BASE).status_code == 401
+
+
+def test_the_same_money_sent_twice_with_one_key_is_booked_once(app: Flask, cast: Cast, client: FlaskClient) -> None:
+    with app.app_context():
+        story = make_money(cast)
+    finance = cast.key(cast.finance)
+    fund = {
+        "programme_id": str(story.programme.id), "name": "Once", "budget": euros("500.00"),
+        "begins_on": str(clock.today()), "ends_on": str(clock.today() + timedelta(days=90)),
+    }  # fmt: skip
+    once = {**finance, "Idempotency-Key": str(uuid4())}
+    first, again = (call(client, "POST", "/funds", once, fund) for _ in range(2))
+    assert first == again
+    assert first[0] == 201
+    part = {
+        "partner_id": str(cast.partner_id), "amount": euros("100.00"), "expires_on": str(clock.today() + timedelta(days=30)),
+    }  # fmt: skip
+    path = f"/funds/{first[1]['id']}"
+    once = {**finance, "Idempotency-Key": str(uuid4())}
+    first, again = (call(client, "POST", f"{path}/allocations", once, part) for _ in range(2))
+    assert first == again
+    assert first[0] == 201
+    assert call(client, "GET", f"{path}/balances", finance)[1]["allocated"] == euros("100.00")
