@@ -160,6 +160,8 @@ def check_storage(conf: Settings) -> Row:
 def check_mail(conf: Settings) -> Row:
     from tcma.delivery.smtp_target import SmtpError, SmtpTarget, open_client
 
+    if conf.ses_region:
+        return _check_ses(conf)
     try:
         target = SmtpTarget.parse(conf.mail_url)
         client = open_client(target)
@@ -172,6 +174,26 @@ def check_mail(conf: Settings) -> Row:
         mend = "Set TCMA_SMTP_URL: mail does not leave this machine." if in_production(conf) else ""
         return Row("mail", state, "Mail goes to the mailbox of this machine.", mend)
     return Row("mail", State.OK, f"{target.host}:{target.port} answers.")
+
+
+def _check_ses(conf: Settings) -> Row:
+    from tcma.delivery import ses
+    from tcma.delivery.smtp_target import SmtpError
+
+    if conf.smtp_url:
+        mend = "Set one of TCMA_SES_REGION and TCMA_SMTP_URL. With both, mail goes through SES."
+        return Row("mail", State.WARN, "Two ways for mail are set.", mend)
+    try:
+        found = ses.account(conf)
+    except SmtpError as error:
+        return Row("mail", State.FAIL, error.message, "Check TCMA_SES_REGION and the AWS credentials.")
+    if not found.enabled:
+        return Row("mail", State.FAIL, "Amazon SES has paused the account.", "See the SES console for the reason.")
+    words = f"Amazon SES in {conf.ses_region}: {found.a_second:.0f} mails a second, {found.a_day:.0f} a day."
+    if found.in_sandbox:
+        mend = "Ask Amazon for production access: in the sandbox mail goes to verified addresses only."
+        return Row("mail", State.WARN, words, mend)
+    return Row("mail", State.OK, words)
 
 
 def _check_database(conf: Settings) -> Iterator[Row]:

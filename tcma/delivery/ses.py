@@ -206,14 +206,14 @@ def register_domain(conf: Settings, domain: str, *, selector: str, private_key: 
         with closing(client(conf)) as api:
             try:
                 state = api.get_email_identity(EmailIdentity=domain)
+                # For a key of one's own the tokens are its selector.
+                if selector not in state.get("DkimAttributes", {}).get("Tokens", []):
+                    api.put_email_identity_dkim_signing_attributes(
+                        EmailIdentity=domain, SigningAttributesOrigin="EXTERNAL", SigningAttributes=signing
+                    )
+                    state = api.get_email_identity(EmailIdentity=domain)
             except api.exceptions.NotFoundException:
-                api.create_email_identity(EmailIdentity=domain, DkimSigningAttributes=signing)
-                state = api.get_email_identity(EmailIdentity=domain)
-            if selector not in state.get("DkimAttributes", {}).get("Tokens", []):
-                api.put_email_identity_dkim_signing_attributes(
-                    EmailIdentity=domain, SigningAttributesOrigin="EXTERNAL", SigningAttributes=signing
-                )
-                state = api.get_email_identity(EmailIdentity=domain)
+                state = api.create_email_identity(EmailIdentity=domain, DkimSigningAttributes=signing)
     except (ClientError, BotoCoreError) as error:
         detail = f"Amazon SES did not answer as it should: {error}"
         return Finding("ses", "unsure", domain, [], detail, "We try again by ourselves. If it stays, tell the operator.")
@@ -221,6 +221,33 @@ def register_domain(conf: Settings, domain: str, *, selector: str, private_key: 
         return Finding("ses", "pass", domain, [], "Amazon SES, which carries your mail, accepts the domain.")
     detail = "Amazon SES, which carries your mail, has not seen the records yet."
     return Finding("ses", "fail", domain, [], detail, "Wait some minutes, then check again.")
+
+
+@dataclass(frozen=True, slots=True)
+class SesAccount:
+    """What SES says of the account: whether it may send, to anybody or in the sandbox only, and how fast."""
+
+    enabled: bool
+    in_sandbox: bool
+    a_second: float
+    a_day: float
+
+
+def account(conf: Settings) -> SesAccount:
+    """Ask SES about the account. Raises SmtpUnavailable, SmtpRefused."""
+    try:
+        with closing(client(conf)) as api:
+            found = api.get_account()
+    except ClientError as error:
+        code, words, _ = _parts(error)
+        raise SmtpRefused(f"Amazon SES refuses: {code}: {words}") from None
+    except (BotoCoreError, ValueError) as error:
+        raise SmtpUnavailable(f"Amazon SES cannot be asked: {error}") from None
+    quota = found.get("SendQuota", {})
+    return SesAccount(
+        enabled=bool(found.get("SendingEnabled")), in_sandbox=not found.get("ProductionAccessEnabled"),
+        a_second=float(quota.get("MaxSendRate", 0)), a_day=float(quota.get("Max24HourSend", 0)),
+    )  # fmt: skip
 
 
 def _parts(error: ClientError) -> tuple[str, str, int]:
