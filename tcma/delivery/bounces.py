@@ -15,7 +15,10 @@ from email.message import Message
 from email.policy import compat32
 from enum import StrEnum
 
+import structlog
 from flufl.bounce import all_failures
+
+log = structlog.get_logger(__name__)
 
 _STATUS = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.])")
 _FULL = re.compile(r"mailbox (?:is )?full|over ?quota|quota (?:is )?exceeded|insufficient storage", re.IGNORECASE)
@@ -111,7 +114,7 @@ def read_mail(raw: bytes) -> Report:
         return _status_report(parts["message/delivery-status"])
     if _is_answer(mail):
         return Report(ReportKind.NOTHING, text="an automatic answer")
-    temporary, permanent = all_failures(mail)
+    temporary, permanent = _known_words(mail)
     words = _words(mail)
     if permanent:
         kind = judge("", words)
@@ -121,6 +124,16 @@ def read_mail(raw: bytes) -> Report:
     if temporary:
         return Report(ReportKind.DELAYED, status=_status(words), text=_line(words))
     return Report(ReportKind.NOTHING, text="no report")
+
+
+def _known_words(mail: Message) -> tuple[frozenset[bytes], frozenset[bytes]]:
+    """The recipients that flufl.bounce finds refused for now and for good."""
+    try:
+        return all_failures(mail)  # type: ignore[no-any-return]
+    except Exception as error:
+        # Its detectors expect the mails of their servers and fall over others, such as one without From.
+        log.info("bounce_not_recognised", error=type(error).__name__)
+        return frozenset(), frozenset()
 
 
 def originals(raw: bytes) -> Iterator[str]:

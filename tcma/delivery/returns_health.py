@@ -16,7 +16,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import structlog
 from sqlalchemy import delete, func, or_, select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from tcma import clock, mail
@@ -32,6 +34,8 @@ from tcma.delivery.bounces import Report, ReportKind
 from tcma.delivery.models import Delivery, Event, LaunchTotals
 from tcma.delivery.models_returns import LaunchAlarm, TouchedLaunch
 from tcma.delivery.states import AlarmKind, DeliveryStatus, EventKind
+
+log = structlog.get_logger(__name__)
 
 LEAST_TRIED = 20
 LEAST = {AlarmKind.BOUNCES: 3, AlarmKind.COMPLAINTS: 2, AlarmKind.ABOUT_US: 3}
@@ -89,7 +93,16 @@ def recount() -> int:
     """Count anew and check each launch to which something came back; how many. Opens units of work of its own."""
     with unit_of_work(None) as session, elevated(session, "a sweep finds launches to which something came back"):
         touched = session.execute(select(TouchedLaunch.partner_id, TouchedLaunch.launch_id).limit(1000)).all()
-    return sum(_recount(partner_id, launch_id) for partner_id, launch_id in touched)
+    return sum(_recount_or_say(partner_id, launch_id) for partner_id, launch_id in touched)
+
+
+def _recount_or_say(partner_id: UUID, launch_id: UUID) -> bool:
+    try:
+        return _recount(partner_id, launch_id)
+    except SQLAlchemyError:
+        # It stays touched and comes again; the other launches must not wait for it.
+        log.exception("launch_not_recounted", launch=str(launch_id))
+        return False
 
 
 def _recount(partner_id: UUID, launch_id: UUID) -> bool:
@@ -161,20 +174,16 @@ def _tried(session: Session, launch_id: UUID) -> int:
 
 def _counted(session: Session, launch_id: UUID) -> Mapping[AlarmKind, int]:
     """Deliveries with a bounce, a complaint, a refusal because of us."""
-    said = Event.detail["kind"].astext
-    statement = (
-        select(Event.kind, said == str(ReportKind.ABOUT_US), func.count(Event.delivery_id.distinct()))
-        .where(Event.launch_id == launch_id, Event.kind.in_([EventKind.BOUNCE, EventKind.COMPLAINT]))
-        .group_by(Event.kind, said == str(ReportKind.ABOUT_US))
-    )
-    found = dict.fromkeys(AlarmKind, 0)
-    rows: list[tuple[EventKind, bool, int]] = [(row[0], row[1], row[2]) for row in session.execute(statement)]
-    for kind, about_us, number in rows:
-        if kind is EventKind.COMPLAINT:
-            found[AlarmKind.COMPLAINTS] += number
-        else:
-            found[AlarmKind.ABOUT_US if about_us else AlarmKind.BOUNCES] += number
-    return found
+    about_us = Event.detail["kind"].astext == str(ReportKind.ABOUT_US)
+    bounced = Event.kind == EventKind.BOUNCE
+    number = func.count(Event.delivery_id.distinct())
+    row = session.execute(
+        select(
+            number.filter(bounced, ~about_us), number.filter(Event.kind == EventKind.COMPLAINT),
+            number.filter(bounced, about_us),
+        ).where(Event.launch_id == launch_id, Event.kind.in_([EventKind.BOUNCE, EventKind.COMPLAINT]))
+    ).one()  # fmt: skip
+    return {AlarmKind.BOUNCES: row[0], AlarmKind.COMPLAINTS: row[1], AlarmKind.ABOUT_US: row[2]}
 
 
 def _detail(session: Session, launch_id: UUID) -> str:
