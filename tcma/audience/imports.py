@@ -36,7 +36,9 @@ from tcma.storage import FileMissing, storage
 
 RUN = "tcma.audience.run_import"
 CHUNK = 2000
-LEASE = timedelta(minutes=5)
+LEASE = timedelta(seconds=60)
+"""How long a worker that says nothing counts as alive. Should it live on, its next chunk finds the place taken."""
+COUNTED_A_TIME = 100_000
 SAMPLE_ROWS = 5
 COUNTED_AT_ONCE = 2 * 1024 * 1024
 """Bytes up to which the rows are counted while the person waits; longer files are counted by the worker."""
@@ -166,8 +168,9 @@ def _work_through(actor: Actor, import_id: UUID, found: Table, *, skip: int) -> 
     with unit_of_work(actor) as session:
         row = queries.get_import(session, actor, import_id)
         reader = RowReader(row.mapping, default_region=_region(session, actor))
-        if row.total_rows is None:
-            queries.get_import(session, actor, import_id, lock=True).total_rows = sum(1 for _ in found.rows())
+        uncounted = row.total_rows is None
+    if uncounted:
+        _count(actor, import_id, found)
     rows, done = islice(found.rows(), skip, None), skip
     while chunk := list(islice(rows, CHUNK)):
         verdicts = [(reader(raw), [str(cell) for cell in raw.cells]) for raw in chunk]
@@ -184,6 +187,17 @@ def _work_through(actor: Actor, import_id: UUID, found: Table, *, skip: int) -> 
             row.total_rows, row.lease_until = row.done_rows, None
             row.finish(by=actor, at=clock.now())
             _drop_file(session, row)
+
+
+def _count(actor: Actor, import_id: UUID, found: Table) -> None:
+    """Count the rows for the progress, and show that the worker is alive meanwhile."""
+    rows, total = found.rows(), 0
+    while counted := sum(1 for _ in islice(rows, COUNTED_A_TIME)):
+        total += counted
+        with unit_of_work(actor) as session:
+            queries.get_import(session, actor, import_id, lock=True).lease_until = clock.now() + LEASE
+    with unit_of_work(actor) as session:
+        queries.get_import(session, actor, import_id, lock=True).total_rows = total
 
 
 def _region(session: Session, actor: Actor) -> str | None:
