@@ -21,7 +21,7 @@ from tcma.mdf import evidence, ledger, reconcile, statement
 from tcma.mdf import queries as mdf_queries
 from tcma.mdf import queries_claims as queries
 from tcma.mdf.checks import Finding, Payable, Verdict
-from tcma.mdf.models import Activity, Claim, ClaimLine, Fund
+from tcma.mdf.models import Claim, ClaimLine, Fund
 from tcma.mdf.states import ClaimStatus, ProofKind, RequestStatus, ReturnReason
 from tcma.money import Money
 
@@ -45,13 +45,13 @@ def create_claim(session: Session, actor: Actor, activity_id: UUID) -> Claim:
     actor.require(Permission.CLAIM_RAISE)
     actor.require_kind(Kind.PARTNER)
     activity = mdf_queries.get_activity(session, actor, activity_id)
-    session.execute(select(Activity.id).where(Activity.id == activity.id).with_for_update())
+    # Locked, so that nobody withdraws the request meanwhile, and two who begin at once share one claim.
+    request = mdf_queries.get_request(session, actor, activity.request_id, lock=True)
     open_one = queries.find_open_claim(session, activity.id)
     if open_one is not None:
         claim = queries.get_claim(session, actor, open_one.id)
         refresh_statement(session, actor, claim)
         return claim
-    request = mdf_queries.get_request(session, actor, activity.request_id)
     request.require_status("claim", RequestStatus.APPROVED)
     made = Claim(
         vendor_id=activity.vendor_id, partner_id=activity.partner_id, fund_id=request.fund_id, activity_id=activity.id,
@@ -184,7 +184,7 @@ def submit_claim(
     actor.require(Permission.CLAIM_RAISE)
     claim = _load(session, actor, claim_id, expected_version)
     claim.require_status("submit", *queries.OPEN)
-    request = mdf_queries.get_request(session, actor, claim.activity.request_id)
+    request = mdf_queries.get_request(session, actor, claim.activity.request_id, lock=True)
     request.require_status("claim", RequestStatus.APPROVED)
     refresh_statement(session, actor, claim)
     if wrong := submit_faults(session, claim):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -11,13 +12,13 @@ from typing import Any
 import pypdf
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from tcma import clock
 from tcma.access import Actor
 from tcma.db import db, elevated, unit_of_work
 from tcma.errors import DomainError, Forbidden, IllegalTransition, Invalid, NotFound, Stale
-from tcma.mdf import claims, evidence, ledger, reconcile
+from tcma.mdf import claims, evidence, ledger, reconcile, requests
 from tcma.mdf import queries_claims as queries
 from tcma.mdf.states import AccountKind, ClaimStatus, ProofKind
 from tcma.money import Money
@@ -190,6 +191,36 @@ def test_two_who_approve_at_once_are_one_approval(app: Flask, cast: Cast) -> Non
     assert sorted(results) == ["Stale", "approved"]
     with app.app_context():
         assert held(story)[AccountKind.PAYABLE] == eur(1_000)
+
+
+def test_a_request_is_not_withdrawn_under_a_claim_that_is_being_filed(app: Flask, cast: Cast) -> None:
+    with app.app_context():
+        story = make_claim(cast, state="ready")
+        with unit_of_work(cast.partner_marketer) as session:
+            request_id = queries.get_claim(session, cast.partner_marketer, story.claim_id).activity.request_id
+    results: list[str] = []
+
+    def withdraw() -> None:
+        with app.app_context():
+            try:
+                with unit_of_work(cast.partner_admin) as session:
+                    requests.withdraw_request(session, cast.partner_admin, request_id)
+                results.append("withdrawn")
+            except IllegalTransition as refused:
+                results.append(type(refused).__name__)
+            finally:
+                db.session.close()
+
+    other = threading.Thread(target=withdraw)
+    with app.app_context(), unit_of_work(cast.partner_marketer) as session:
+        claims.submit_claim(session, cast.partner_marketer, story.claim_id)
+        other.start()
+        waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        until = time.monotonic() + 30
+        while not session.scalar(waiting) and time.monotonic() < until:
+            other.join(0.05)
+    other.join(30)
+    assert results == ["IllegalTransition"]
 
 
 def test_an_invoice_is_found_again_and_another_partner_is_never_named(app: Flask, cast: Cast) -> None:
