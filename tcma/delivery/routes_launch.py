@@ -16,6 +16,7 @@ from wtforms.fields.choices import SelectChoice
 
 from tcma import audit
 from tcma.access import Permission
+from tcma.accounts import queries as account_queries
 from tcma.accounts.models import Organization
 from tcma.audience import queries as audience_queries
 from tcma.campaigns import launches as campaign_launches
@@ -109,8 +110,12 @@ def _sender_form(found: Launch, *, posted: bool = False) -> SenderChoiceForm:
 
 
 def _vendor(found: Launch) -> str:
-    vendor = db.session.get(Organization, found.vendor_id)
-    return vendor.name if vendor else ""
+    return _name(found.vendor_id)
+
+
+def _name(organization_id: UUID) -> str:
+    known = db.session.get(Organization, organization_id)
+    return known.name if known else ""
 
 
 def _audience_form(found: Launch, *, posted: bool = False) -> AudienceForm:
@@ -331,7 +336,7 @@ def _live(found: Launch, mine: bool) -> dict[str, Any]:
     return {
         "totals": counted, "links": links, "rate": rate, "left": left, "moving": found.status in
         (LaunchStatus.PLANNING, LaunchStatus.SENDING), "back": queries.results(session, [found.id]).get(found.id, {}),
-        "reasons": queries.reasons(session, found.id) if mine else [], "vendor": _vendor(found), "has": has,
+        "reasons": queries.reasons(session, found.id) if mine else [], "vendor": _vendor(found), "has": has, "partner": _name(found.partner_id),
         "history": _history(found), "test_form": TestMailForm(formdata=None, address=g.actor.email),
         "landing_url": campaign_launches.landing_url(found),
     }  # fmt: skip
@@ -354,7 +359,7 @@ def _history(found: Launch) -> list[dict[str, Any]]:
         "launch.create": (_("made this launch"), "plus", "neutral"), "launch.start": (_("started it"), "send", "info"),
         "launch.schedule": (_("chose the time"), "clock", "info"),
         "launch.unschedule": (_("took the time back"), "clock-off", "neutral"),
-        "launch.send": (_("sending began"), "mail-forward", "info"),
+        "launch.send": (_("began to send"), "mail-forward", "info"),
         "launch.pause": (_("paused it"), "player-pause", "warn"),
         "launch.resume": (_("resumed it"), "player-play", "info"),
         "launch.finish": (_("finished"), "circle-check", "good"), "launch.cancel": (_("cancelled it"), "ban", "bad"),
@@ -365,11 +370,14 @@ def _history(found: Launch) -> list[dict[str, Any]]:
         "launch.retry_failed": (_("tried failed mails again"), "refresh", "info"),
         "launch.not_started": (_("could not start"), "alert-triangle", "warn"),
     }  # fmt: skip
+    # Colleagues know each other by name; to the vendor a partner's people are its members.
+    mine = found.partner_id == g.actor.organization_id
+    names = {one.user_id: one.user.name for one in account_queries.list_members(db.session, g.actor)} if mine else {}
     items = []
     for row in reversed(audit.history(db.session, found)):
         if row.action in words:
             what, icon, tone = words[row.action]
             who = _("You") if row.actor_user_id and row.actor_user_id == g.actor.user_id else ""
-            who = who or (_("A member") if row.actor_user_id else _("The service"))
+            who = who or (names.get(row.actor_user_id, _("A member")) if row.actor_user_id else _("The service"))
             items.append({"who": who, "what": what, "when": row.at, "icon": icon, "tone": tone, "note": row.reason})
     return items

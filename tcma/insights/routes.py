@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 
 from tcma.access import Kind, Permission, Role
 from tcma.accounts import queries as account_queries
+from tcma.accounts.states import PartnershipStatus
 from tcma.campaigns import queries as campaign_queries
 from tcma.csvfile import write_csv
 from tcma.db import db, unit_of_work
@@ -40,10 +41,13 @@ def _partner(needs: list[home.Need]) -> str:
     results = home.launch_results(db.session, g.actor)
     launched = {one["id"] for one in results}
     recommended = campaign_queries.list_catalogue(db.session, g.actor, limit=3)
-    vendors = {one.vendor_id: one.vendor for one in account_queries.list_partnerships(db.session, g.actor)}
+    partnerships = account_queries.list_partnerships(db.session, g.actor)
+    vendors = {one.vendor_id: one.vendor for one in partnerships}
+    halted = [one.vendor.name for one in partnerships if one.status is PartnershipStatus.SUSPENDED]
+    begun = next((one for one in needs if one.kind == "step"), None) if not results else None
     return render_template(
         "insights/partner.html", needs=needs, figures=home.partner_figures(db.session, g.actor), results=results,
-        recommended=recommended, vendors=vendors, launched=launched,
+        recommended=recommended, vendors=vendors, launched=launched, halted=halted, begun=begun,
     )  # fmt: skip
 
 

@@ -61,12 +61,13 @@ def inbox() -> str:
     )  # fmt: skip
     older = str(found[PAGE - 1].id) if as_list and len(found) > PAGE else None
     counts = queries.status_counts(db.session, g.actor)
+    by_status = {status: [lead for lead in found if lead.status is status] for status in BOARD}
+    by_status[LeadStatus.NEW].sort(key=lambda lead: lead.accept_by)  # whoever waits longest stands on top
     columns = [
-        {"state": status, "count": counts[status], "items": [lead for lead in found if lead.status is status]}
-        for status in BOARD
+        {"state": status, "count": counts[status], "items": leads}
+        for status, leads in by_status.items()
         if status is not LeadStatus.REJECTED or counts[status]
     ]
-    columns[0]["items"].sort(key=lambda lead: lead.accept_by)  # whoever waits longest stands on top
     return render_template(
         "leads/inbox.html", leads=found[:PAGE] if as_list else found, columns=columns, counts=counts, as_list=as_list,
         older=older, totals=queries.summed(db.session, g.actor), warmth=scoring.warmth, states=BOARD, now=clock.now(),

@@ -133,7 +133,9 @@ def _parts(
 def fund_new() -> Page:
     g.actor.require(Permission.FUND_MANAGE)
     choices = [one for one in queries.list_programmes(db.session, g.actor) if one.status is not ProgrammeStatus.CLOSED]
-    form = FundForm(data={"programme_id": uuid_arg("programme"), "once": ids.new_id()} if request.method == "GET" else None)
+    form = FundForm(
+        data={"programme_id": uuid_arg("programme"), "once": ids.new_id()} if request.method == "GET" else None
+    )
     form.programme_id.choices = [SelectChoice(one.id, f"{one.name} ({one.currency})") for one in choices]
     if form.validate_on_submit():
         currency = next(one.currency for one in choices if one.id == form.programme_id.data)
