@@ -1,7 +1,7 @@
 """The plain-socket sender of ready-made bytes: the limit that a real sender is measured against.
 
     python benchmarks/plain_sender.py PORT [--messages 20000] [--connections 2] [--size 20000] [--file FILE]
-    [--chain]
+    [--chain] [--wait]
 
 MAIL, RCPT and DATA in one write, message and dot in one write, no look at the answers but their last line's
 code. `--chain` lets the next message's commands ride behind the dot. Connections are threads. Prints one JSON
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import socket
+import sys
 import threading
 import time
 from pathlib import Path
@@ -104,8 +105,12 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=20_000)
     parser.add_argument("--file", type=Path, help="a message to send, CRLF and dot-stuffed")
     parser.add_argument("--chain", action="store_true", help="let the next commands ride behind the dot")
+    parser.add_argument("--wait", action="store_true", help="say `ready` and begin at a line on standard input")
     given = parser.parse_args()
     data = given.file.read_bytes() if given.file else sample(given.size)
+    if given.wait:
+        print("ready", flush=True)
+        sys.stdin.readline()
     rate = run(given.port, data=data, messages=given.messages, connections=given.connections, chain=given.chain)
     print(json.dumps({"per_second": round(rate, 1), "connections": given.connections, "bytes": len(data)}))
 

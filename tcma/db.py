@@ -8,7 +8,7 @@ each transaction, so the database itself refuses what a query forgot to ask.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 import structlog
+from flask import current_app
 from flask_sqlalchemy_lite import SQLAlchemy
 from sqlalchemy import (
     BigInteger,
@@ -152,6 +153,14 @@ def state_type(states: type[StrEnum]) -> Enum:
         states, name=name, native_enum=False, length=40, create_constraint=True,
         values_callable=lambda members: [member.value for member in members],
     )  # fmt: skip
+
+
+Contexts = Callable[[], AbstractContextManager[object]]
+
+
+def contexts_of_this_application() -> Contexts:
+    """Makes application contexts, each with a session of its own, for threads that work for this one."""
+    return current_app._get_current_object().app_context  # type: ignore[attr-defined,no-any-return]
 
 
 def among(attribute: InstrumentedAttribute[int], numbers: Sequence[int]) -> ColumnElement[bool]:

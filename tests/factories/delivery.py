@@ -8,6 +8,8 @@ import secrets
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 
+from sqlalchemy import insert
+
 from tcma import clock
 from tcma.access import Actor, Kind
 from tcma.assets import services as asset_services
@@ -67,23 +69,21 @@ def make_contacts(actor: Actor, count: int, *, name: str = "Customers", domain: 
     with unit_of_work(actor) as session:
         made = audience_services.create_list(session, actor, name=f"{name} {place}")
         people = [
-            Contact(
-                partner_id=actor.organization_id, email=f"p{n}@{place}",
-                email_key=audience_services.key_of(f"p{n}@{place}"), first_name=f"Person{n}", last_name="Müller",
-                company=f"Company {n}",
-            )
+            {
+                "partner_id": actor.organization_id, "email": f"p{n}@{place}",
+                "email_key": audience_services.key_of(f"p{n}@{place}"), "first_name": f"Person{n}",
+                "last_name": "Müller", "company": f"Company {n}",
+            }
             for n in range(count)
         ]  # fmt: skip
-        session.add_all(people)
-        session.flush()
-        for one in people:
-            session.add(
-                Consent(
-                    partner_id=one.partner_id, contact_id=one.id, basis=ConsentBasis.OPT_IN, source="our fair",
-                    wording_version="manual-1", at=now,
-                )
-            )  # fmt: skip
-            session.add(ListMember(partner_id=one.partner_id, list_id=made.id, contact_id=one.id, added_at=now))
+        contact_ids = session.scalars(insert(Contact).returning(Contact.id, sort_by_parameter_order=True), people).all()
+        consent = {
+            "partner_id": actor.organization_id, "basis": ConsentBasis.OPT_IN, "source": "our fair",
+            "wording_version": "manual-1", "at": now,
+        }  # fmt: skip
+        session.execute(insert(Consent), [{**consent, "contact_id": one} for one in contact_ids])
+        member = {"partner_id": actor.organization_id, "list_id": made.id, "added_at": now}
+        session.execute(insert(ListMember), [{**member, "contact_id": one} for one in contact_ids])
     return made
 
 
