@@ -22,8 +22,7 @@ from tcma.delivery.claiming import Desk, lanes_at_work
 from tcma.delivery.journal import Journal, read_journal
 from tcma.delivery.lane import Clerk, Lane, LaneReport
 from tcma.delivery.places import host_name, journal_folder
-from tcma.delivery.smtp import SmtpConnection
-from tcma.delivery.smtp_target import SmtpTarget
+from tcma.delivery.transport import transport_for
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +44,7 @@ def run_lane(
     name = f"{host_name()}.{ids.new_id().hex[12:]}"
     journal = Journal.open(journal_folder(), name)
     desk = Desk(actor, launch_id, name)
-    connection = SmtpConnection(SmtpTarget.parse(settings().mail_url))
+    connection = transport_for(settings(), tags={"launch": str(launch_id), "partner": str(partner_id)})
     try:
         with Clerk(contexts_of_this_application(), desk, journal) as clerk:
             lane = Lane(clerk, composer, journal, connection, seconds=seconds, stop=stop)

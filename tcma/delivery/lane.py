@@ -24,8 +24,9 @@ from tcma.delivery.claiming import Claimed, Desk
 from tcma.delivery.composing import Composer
 from tcma.delivery.journal import Journal
 from tcma.delivery.reply import Reply, ReplyKind
-from tcma.delivery.smtp import Envelope, SmtpConnection
+from tcma.delivery.smtp import Envelope
 from tcma.delivery.smtp_target import SmtpError
+from tcma.delivery.transport import Transport
 from tcma.errors import Invalid
 
 log = structlog.get_logger(__name__)
@@ -131,7 +132,7 @@ class Lane:
         clerk: Clerk,
         composer: Composer,
         journal: Journal,
-        connection: SmtpConnection,
+        connection: Transport,
         *,
         seconds: float,
         stop: Callable[[], bool],
