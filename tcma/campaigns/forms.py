@@ -13,6 +13,7 @@ from wtforms import (
     FieldList,
     Form,
     FormField,
+    HiddenField,
     IntegerField,
     RadioField,
     SelectField,
@@ -143,6 +144,7 @@ class PublishForm(FlaskForm):  # type: ignore[misc]
         validate_choice=False,
     )  # fmt: skip
     note = StringField(_l("Note"), validators=[Length(max=300)], description=_l("What changed, for the history."))
+    shown = HiddenField()
 
     def partner_ids(self) -> list[UUID] | None:
         """None for all."""

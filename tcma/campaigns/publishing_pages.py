@@ -32,8 +32,9 @@ def campaign_publish(campaign_id: UUID) -> Page:
         try:
             with unit_of_work(g.actor) as session:
                 made = services.publish_campaign(
-                    session, g.actor, campaign_id, partner_ids=form.partner_ids(), note=form.note.data or ""
-                )
+                    session, g.actor, campaign_id, partner_ids=form.partner_ids(), note=form.note.data or "",
+                    shown=form.shown.data or "",
+                )  # fmt: skip
             flash(_("Version %(number)s is published. New partners are told by mail.", number=made.number), "success")
             return redirect(url_for("campaigns.campaign", campaign_id=campaign_id, tab="versions"), 303)
         except Invalid as wrong:
@@ -51,7 +52,8 @@ def campaign_publish(campaign_id: UUID) -> Page:
 def _form(found: Campaign) -> PublishForm:
     whom = "all" if found.for_all_partners else "chosen"
     granted = list(queries.granted_partner_ids(db.session, found.id))
-    form = PublishForm(data={"whom": whom, "partners": granted} if request.method == "GET" else None)
+    begins = {"whom": whom, "partners": granted, "shown": services.draft_mark(found)}
+    form = PublishForm(data=begins if request.method == "GET" else None)
     active = account_queries.list_partnerships(db.session, g.actor, status=PartnershipStatus.ACTIVE)
     form.partners.choices = [SelectChoice(one.partner_id, one.partner.name) for one in active]
     return form

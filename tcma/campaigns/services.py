@@ -19,7 +19,7 @@ from tcma.accounts.states import PartnershipStatus
 from tcma.campaigns import landing, markup, queries, slots, starter
 from tcma.campaigns.models import Campaign, CampaignGrant, CampaignVersion, Touch
 from tcma.campaigns.states import CampaignStatus, TouchKind
-from tcma.errors import Invalid
+from tcma.errors import Invalid, Stale
 
 TEXT_FIELDS = {"name": 120, "goal": 160, "summary": 600, "subject": 200, "preheader": 200}
 
@@ -106,16 +106,28 @@ def compile_draft(campaign: Campaign) -> markup.CompiledEmail:
     )
 
 
+def draft_mark(campaign: Campaign) -> str:
+    """Tells one state of the draft from another, and from the same draft once it is published."""
+    content = [
+        campaign.name, campaign.goal, campaign.summary, campaign.subject, campaign.preheader, campaign.mjml,
+        campaign.slots, campaign.landing, str(campaign.current_version_id),
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def publish_campaign(
-    session: Session, actor: Actor, campaign_id: UUID, *, partner_ids: list[UUID] | None, note: str = ""
+    session: Session, actor: Actor, campaign_id: UUID, *, partner_ids: list[UUID] | None, note: str = "", shown: str = ""
 ) -> CampaignVersion:
     """Freeze the draft as the next version and entitle partners (None: all active ones).
 
-    Raises Forbidden, NotFound, Invalid, MarkupError, IllegalTransition; nothing changes then. Launches that began on an
-    earlier version keep it.
+    `shown` is the `draft_mark` of what the person looked at: what a colleague changed or published since is Stale.
+    Raises Forbidden, NotFound, Invalid, MarkupError, IllegalTransition, Stale; nothing changes then. Launches that
+    began on an earlier version keep it.
     """
     actor.require(Permission.CAMPAIGN_PUBLISH)
     campaign = queries.get_campaign(session, actor, campaign_id, lock=True)
+    if shown and shown != draft_mark(campaign):
+        raise Stale("The campaign was changed or published since you opened this page. Reload it, and look again.")
     if not campaign.subject:
         raise Invalid({"subject": "Write the subject line that recipients will see."})
     compiled = compile_draft(campaign)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from flask import Flask
 
@@ -209,3 +211,24 @@ def test_archive_and_back(cast: Cast, campaign: Campaign) -> None:
     assert "Take out of the archive" in browser.get(page, base_url=BASE).text
     assert browser.post(f"{page}/reopen", base_url=BASE).status_code == 303
     assert "Draft" in browser.get(page, base_url=BASE).text
+
+
+def test_what_is_published_is_what_was_looked_at_and_a_second_press_is_no_second_version(cast: Cast, campaign: Campaign) -> None:
+    browser, colleague = cast.client(cast.vendor_marketer), cast.client(cast.vendor_admin)
+    page = f"/campaigns/{campaign.id}"
+
+    def looked() -> dict[str, str]:
+        shown = re.search(r'name="shown"[^>]*value="([0-9a-f]{64})"', browser.get(f"{page}/publish", base_url=BASE).text)
+        assert shown is not None
+        return {"whom": "all", "shown": shown[1]}
+
+    before = looked()
+    changed = {"subject": "Other words", "preheader": "", "mjml": campaign.mjml}
+    assert colleague.post(f"{page}/content", data=changed, base_url=BASE).status_code == 303
+    refused = browser.post(f"{page}/publish", data=before, base_url=BASE)
+    assert refused.status_code == 409
+    assert "look again" in refused.text
+    after = looked()
+    presses = [browser.post(f"{page}/publish", data=after, base_url=BASE).status_code for _ in range(2)]
+    assert presses == [303, 409]
+    assert "Publish version 3" in browser.get(f"{page}/publish", base_url=BASE).text
