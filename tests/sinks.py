@@ -103,6 +103,45 @@ def self_made_certificate(folder: Path, *, names: Iterable[str] = ("127.0.0.1", 
     return certificate_file, key_file
 
 
+def issued_certificate(folder: Path, *, days: int = 30, name: str = "127.0.0.1") -> tuple[Path, tuple[Path, Path]]:
+    """(CA file, (certificate chain, key)): a throw-away authority and a server that it vouches for, for `days`."""
+    authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    issuer = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "throw-away authority")])
+    start = datetime.now(UTC) - timedelta(days=10)
+
+    def builder(subject: x509.Name, public: ec.EllipticCurvePublicKey, end: datetime) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(issuer)
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(start)
+            .not_valid_after(end)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
+        )
+
+    authority = (
+        builder(issuer, authority_key.public_key(), start + timedelta(days=90))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key()), critical=False)
+        .sign(authority_key, hashes.SHA256())
+    )
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mail server")])
+    server = (
+        builder(subject, key.public_key(), datetime.now(UTC) + timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(name))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .sign(authority_key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    authority_file, chain_file, key_file = folder / "authority.crt", folder / "server.crt", folder / "server.key"
+    authority_file.write_bytes(authority.public_bytes(pem))
+    chain_file.write_bytes(server.public_bytes(pem))
+    key_file.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    return authority_file, (chain_file, key_file)
+
+
 class SmtpSink:
     """A server on 127.0.0.1 in threads of this process; a context manager.
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from tcma.delivery.reply import ReplyKind
 from tcma.delivery.smtp import SmtpConnection, SmtpRefused, SmtpTarget, SmtpUnavailable, Tls
 from tcma.errors import Invalid
-from tests.sinks import Manners, SmtpSink, self_made_certificate
+from tests.sinks import Manners, SmtpSink, issued_certificate, self_made_certificate
 
 MAIL = b"Message-ID: <one@test>\r\nSubject: hi\r\n\r\nhello\r\n"
 
@@ -241,3 +242,76 @@ def test_a_server_that_speaks_no_smtp_before_the_message_only_defers(answer: byt
         reply = connection.send("b@t.example", "a@example.com", MAIL, before_dot=lambda: None)
         thread.join()
     assert (reply.kind, connection.is_open) == (ReplyKind.DEFERRED, False)
+
+
+# -- a certificate authority of its own, as a company has ---------------------------------------------
+
+
+def test_a_certificate_of_a_named_authority_is_trusted_and_no_other(tmp_path: Path) -> None:
+    authority, certificate = issued_certificate(tmp_path)
+    with SmtpSink(Manners(implicit_tls=True, certificate=certificate)) as sink:
+        url = f"smtps://127.0.0.1:{sink.port}"
+        assert deliver(f"{url}?ca_file={authority}") is ReplyKind.SENT
+        with pytest.raises(SmtpRefused, match="not trusted"):
+            deliver(url)
+    assert len(sink.accepted) == 1
+
+
+def test_an_expired_certificate_is_refused(tmp_path: Path) -> None:
+    authority, certificate = issued_certificate(tmp_path, days=-1)
+    with (
+        SmtpSink(Manners(starttls=True, certificate=certificate)) as sink,
+        pytest.raises(SmtpRefused, match="expired"),
+    ):
+        deliver(f"{sink.url}?ca_file={authority}")
+    assert not [command for command in sink.commands if command.startswith("MAIL")]
+
+
+def test_no_old_tls_is_spoken(tmp_path: Path) -> None:
+    authority, certificate = issued_certificate(tmp_path)
+    with SmtpSink(Manners(implicit_tls=True, certificate=certificate)) as sink:
+        assert sink._tls is not None
+        with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+            sink._tls.maximum_version = ssl.TLSVersion.TLSv1_1
+        sink._tls.set_ciphers("ALL:@SECLEVEL=0")
+        with pytest.raises((SmtpRefused, SmtpUnavailable), match="TLS"):
+            deliver(f"smtps://127.0.0.1:{sink.port}?ca_file={authority}")
+    assert sink.accepted == []
+
+
+@pytest.mark.parametrize("scheme", ["smtp", "smtps"])
+def test_signing_in_happens_inside_tls_only(tmp_path: Path, scheme: str) -> None:
+    authority, certificate = issued_certificate(tmp_path)
+    manners = Manners(
+        starttls=scheme == "smtp", implicit_tls=scheme == "smtps", certificate=certificate, credentials=("u", "p")
+    )
+    with SmtpSink(manners) as sink:
+        assert deliver(f"{scheme}://u:p@127.0.0.1:{sink.port}?ca_file={authority}") is ReplyKind.SENT
+    order = [command.split(" ")[0].upper() for command in sink.commands]
+    assert "AUTH" in order
+    if scheme == "smtp":
+        assert order.index("STARTTLS") < order.index("AUTH")
+        assert order[order.index("STARTTLS") + 1] == "EHLO"
+
+
+def test_a_password_is_not_given_where_required_tls_is_missing() -> None:
+    with SmtpSink(Manners(credentials=("u", "p"))) as sink, pytest.raises(SmtpRefused, match="offers no STARTTLS"):
+        deliver(f"smtp://u:p@127.0.0.1:{sink.port}?starttls=require")
+    assert not [command for command in sink.commands if command.upper().startswith("AUTH")]
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+def test_what_the_server_offers_after_tls_is_honoured(tmp_path: Path, pipelining: bool) -> None:
+    authority, certificate = issued_certificate(tmp_path)
+    manners = Manners(starttls=True, certificate=certificate, utf8=True, eight_bit=True, pipelining=pipelining)
+    eight_bit = MAIL.replace(b"hello", "Grüße".encode())
+    with SmtpSink(manners) as sink:
+        connection = SmtpConnection(SmtpTarget.parse(f"{sink.url}?ca_file={authority}"))
+        connection.connect()
+        for recipient, data in (("a@example.com", eight_bit), ("jösé@example.com", MAIL), ("jösé@müller.example", eight_bit)):
+            assert connection.send("b@t.example", recipient, data, before_dot=lambda: None).kind is ReplyKind.SENT
+        connection.close()
+    assert [(one.recipient, one.options) for one in sink.accepted] == [
+        ("a@example.com", "BODY=8BITMIME"), ("jösé@example.com", "SMTPUTF8"),
+        ("jösé@xn--mller-kva.example", "BODY=8BITMIME SMTPUTF8"),
+    ]  # fmt: skip
