@@ -387,6 +387,8 @@ def desk_decide(claim_id: UUID, verb: str) -> Page:
         with unit_of_work(g.actor) as session:
             act[verb](session, g.actor, claim_id, **given)
     except Invalid as wrong:
+        if "code" in wrong.fields:  # the service names codes, for programs; a person has a list before them
+            wrong = Invalid({**wrong.fields, "code": _("Choose a reason from the list.")})
         put_claim_faults(form, wrong)
         return _desk_page(claim_id, form=form, refused=wrong)
     words = {"approve": _("%(number)s approved.", number=number), "deny": _("%(number)s denied.", number=number)}
