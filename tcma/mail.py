@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,13 @@ from sqlalchemy.orm import Session
 
 from tcma import clock, ids, jobs
 from tcma.records import OutboxMail
+
+_BREAKS = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
+
+
+def one_line(text: str) -> str:
+    """`text` as it may stand in a header: breaks and control characters, from whatever form they came, are blanks."""
+    return _BREAKS.sub(" ", text).strip()
 
 
 def post(
@@ -34,7 +42,7 @@ def post(
         "due_at": clock.now(),
         "organization_id": organization_id,
         "to_address": to_address,
-        "to_name": to_name,
+        "to_name": one_line(to_name),
         "template": template,
         "data": dict(data),
         "once_key": once_key,

@@ -16,7 +16,7 @@ from celery import shared_task
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from tcma import clock, idempotency
+from tcma import clock, idempotency, mail
 from tcma.campaigns import starter
 from tcma.config import settings
 from tcma.db import elevated, unit_of_work
@@ -143,7 +143,7 @@ def _message(one: OutboxMail) -> bytes:
     )
     return system_message(
         from_name=conf.platform_name, from_address=conf.platform_sender, to_address=one.to_address,
-        to_name=one.to_name, subject=made.subject, text=made.text, html=made.html, message_id=one.id.hex,
+        to_name=one.to_name, subject=mail.one_line(made.subject), text=made.text, html=made.html, message_id=one.id.hex,
         message_id_domain=conf.platform_sender.rpartition("@")[2],
     )  # fmt: skip
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from email import message_from_bytes
+from email.header import decode_header, make_header
 from uuid import UUID
 
 import pytest
@@ -181,3 +182,21 @@ def lease(mail_id: UUID, *, minutes: int) -> None:
     with unit_of_work(None) as unit, elevated(unit, "a test leases a mail as a sender that dies would"):
         until = clock.now() + timedelta(minutes=minutes)
         unit.execute(update(OutboxMail).where(OutboxMail.id == mail_id).values(lease_until=until))
+
+
+def test_a_line_break_in_a_name_does_not_keep_the_mail_back(
+    app: Flask, cast: Cast, empty_outbox: None, send_to: SendTo
+) -> None:
+    with app.app_context(), SmtpSink() as sink:
+        send_to(sink)
+        with unit_of_work(cast.vendor_admin) as session:
+            mail.post(
+                session, "partner_invitation", organization_id=cast.vendor_id, to_address="broken@example.com",
+                to_name="Nora\r\nBcc: spy@example.com", data={
+                    "url": "https://app.example/join/x", "name": "Nora", "vendor": "North\r\nBcc: spy@example.com",
+                },
+            )  # fmt: skip
+        assert outbox.send_due() == 1
+        (message,) = [message_from_bytes(one.data) for one in sink.accepted]
+        assert message["Bcc"] is None
+        assert "North Bcc: spy@example.com" in str(make_header(decode_header(message["Subject"])))
