@@ -11,6 +11,7 @@ from flask_wtf import FlaskForm
 from flask_wtf.file import FileField
 from wtforms import FieldList, Form, RadioField, SelectField, SelectMultipleField, StringField
 from wtforms.fields.choices import SelectChoice
+from wtforms.validators import DataRequired
 from wtforms.widgets import CheckboxInput, ListWidget
 
 from tcma.audience.rows import FIELDS
@@ -101,7 +102,7 @@ class MapForm(FlaskForm):  # type: ignore[misc]
 
 
 class ContactForm(FlaskForm):  # type: ignore[misc]
-    email = StringField(_l("Email address"))
+    email = StringField(_l("Email address"), validators=[DataRequired(_l("Enter the email address."))])
     first_name = StringField(_l("First name"))
     last_name = StringField(_l("Last name"))
     company = StringField(_l("Company"))

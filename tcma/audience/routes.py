@@ -94,8 +94,13 @@ def contact_new() -> Page:
 
 def _add(form: NewContactForm) -> Contact:
     basis = chosen_basis(form)
+    missing: dict[str, str] = {}
+    if not (form.email.data or "").strip():
+        missing["email"] = "Enter the email address, such as name@example.com."
     if basis is None:
-        raise Invalid({"basis": "Choose on what ground you may write to this person. Without one, no mail leaves."})
+        missing["basis"] = "Choose on what ground you may write to this person. Without one, no mail leaves."
+    if missing or basis is None:
+        raise Invalid(missing)
     texts = {name: form[name].data or "" for name in services.TEXT_FIELDS}
     with unit_of_work(g.actor) as session:
         return services.add_contact(

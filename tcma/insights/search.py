@@ -67,7 +67,13 @@ def _partner_groups(session: Session, actor: Actor, words: str) -> list[Group]:
         ),
         Group(
             "contacts",
-            [Found(one.email or "", one.company or "", "audience.contact", {"contact_id": one.id}) for one in contacts],
+            [
+                Found(
+                    one.full_name or one.email or "", " · ".join(filter(None, (one.email if one.full_name else "", one.company))),
+                    "audience.contact", {"contact_id": one.id},
+                )
+                for one in contacts
+            ],
             "audience.contacts",
         ),
     ]
