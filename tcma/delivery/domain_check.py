@@ -11,7 +11,7 @@ import base64
 import binascii
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from tcma.delivery.dns_lookup import DnsTrouble, Resolver
@@ -81,10 +81,17 @@ class Look:
 
 def records(domain: str, keys: Sequence[KeyRecord], *, spf_include: str) -> list[Record]:
     """The records that the owner of `domain` is to set, in the order in which to set them."""
+    reasons = {"active": "It proves that mail signed by us is yours."}
+    reasons["pending"] = reasons["active"]
+    if len({key.state for key in keys}) > 1:
+        reasons = {
+            "active": "The key that signs now. Leave its record as it is.",
+            "pending": "The new key. Set its record beside the other one.",
+        }
     found = [
         Record(
             "dkim", f"{key.selector}._domainkey.{domain}", f"{key.selector}._domainkey", "TXT",
-            f"v=DKIM1; k=rsa; p={key.public_key}", "It proves that mail signed by us is yours.", True,
+            f"v=DKIM1; k=rsa; p={key.public_key}", reasons[key.state], True,
         )
         for key in keys
     ]  # fmt: skip
@@ -98,7 +105,7 @@ def records(domain: str, keys: Sequence[KeyRecord], *, spf_include: str) -> list
         found.append(
             Record(
                 "spf", domain, "@", "TXT", f"v=spf1 include:{spf_include} ~all",
-                f"Advised. If you have an SPF record, add include:{spf_include} to it instead.", False,
+                f"If you have an SPF record, add include:{spf_include} to it instead.", False,
             )
         )  # fmt: skip
     return found
@@ -107,8 +114,13 @@ def records(domain: str, keys: Sequence[KeyRecord], *, spf_include: str) -> list
 def look(resolver: Resolver, domain: str, keys: Sequence[KeyRecord], *, spf_include: str) -> Look:
     """Ask for every record of `domain` and judge what comes. Never raises for trouble with the DNS."""
     result = Look()
+    signs = any(key.state == "active" for key in keys)
     for key in keys:
-        result.add(_dkim(resolver, domain, key, result))
+        found = _dkim(resolver, domain, key, result)
+        if signs and key.state == "pending" and found.verdict == "fail":
+            # Nothing waits for it: the other key signs meanwhile.
+            found = replace(found, verdict="warn")
+        result.add(found)
     result.add(_dmarc(resolver, domain, result))
     result.add(_spf(resolver, domain, "" if spf_include == domain else spf_include))
     return result

@@ -93,7 +93,7 @@ def domain_values(session: Session, domain: SendingDomain) -> dict[str, Any]:
     retired = [key for key in keys if key.status is KeyStatus.RETIRED and key.retired_at]
     now = clock.now()
     return {
-        "domain": domain, "records": senders_verify.wanted_records(session, domain), "findings": [
+        "domain": domain, "titles": TITLES, "records": senders_verify.wanted_records(session, domain), "findings": [
             {
                 "state": one["verdict"], "title": f"{TITLES[one['code']]} · {one['host']}", "text": one["detail"],
                 "found": " · ".join(one["found"]), "mend": one["mend"],
@@ -115,8 +115,8 @@ def _leave_until(key: DkimKey) -> tuple[Any, bool]:
 def _history(row: SendingIdentity) -> list[dict[str, Any]]:
     words = {
         "sender.add": (_("added it"), "plus", "neutral"), "sender.edit": (_("changed it"), "pencil", "neutral"),
-        "sender.verify": (_("the records were found"), "shield-check", "good"),
-        "sender.lapse": (_("the records are gone"), "alert-triangle", "bad"),
+        "sender.verify": (_("found the records in place"), "shield-check", "good"),
+        "sender.lapse": (_("found the records gone"), "alert-triangle", "bad"),
         "sender.default": (_("made it the default"), "star", "info"), "sender.retire": (_("retired it"), "archive", "neutral"),
     }  # fmt: skip
     items = []

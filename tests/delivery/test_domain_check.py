@@ -84,6 +84,15 @@ def test_a_dkim_record_may_be_written_in_other_ways(server: DnsServer, value: st
     assert finding(server, "dkim").verdict == "pass"
 
 
+def test_the_record_of_a_key_to_come_is_asked_for_beside_the_present_one(server: DnsServer) -> None:
+    new = KeyRecord("tcma-2", KEY, "pending")
+    result = seen(server, OURS, new)
+    assert [(one.code, one.verdict) for one in result.findings[:2]] == [("dkim", "pass"), ("dkim", "warn")]
+    assert result.seen == {"tcma-1"}
+    asked = records(DOMAIN, [OURS, new], spf_include=INCLUDE)
+    assert ["Leave" in asked[0].why, "Set its record beside" in asked[1].why] == [True, True]
+
+
 def test_a_doubled_name_is_recognised(server: DnsServer) -> None:
     server.texts[f"{HOST}.{DOMAIN}"] = server.texts.pop(HOST)
     one = finding(server, "dkim")
