@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from flask import request
 
-from tcma.errors import DomainError
+from tcma.errors import DomainError, NotFound
 
 DEEPEST = 50  # levels of JSON; the deepest of ours has six
 _UNKEPT = re.compile("[\0\ud800-\udfff]")
@@ -36,13 +36,17 @@ class TooDeep(DomainError):
 
 
 def refuse_unkept_characters() -> None:
-    """Raise UnkeptCharacter for a NUL or half a surrogate pair in the address, the form or the JSON of this request."""
+    """Raise UnkeptCharacter for a NUL or half a surrogate pair in the query, the form or the JSON of this request.
+
+    In the path it is NotFound: nothing can have such an address.
+    """
+    if _UNKEPT.search(request.path):
+        raise NotFound()
     if any(_UNKEPT.search(one) for one in _texts()):
         raise UnkeptCharacter()
 
 
 def _texts() -> Iterator[str]:
-    yield request.path
     for fields in (request.args, request.form):
         for name, values in fields.lists():
             yield name

@@ -48,3 +48,8 @@ def test_json_nested_without_end_is_refused(app: Flask, cast: Cast, body: str) -
     answer = app.test_client().post("/api/v1/lists", data=body, headers=headers, base_url=BASE)
     assert answer.status_code == 400
     assert "deep" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/apply/a%00b", "/join/a%00b", "/forgot-password/a%00b", "/launches/%00"])
+def test_nothing_has_an_address_with_a_zero_byte(app: Flask, cast: Cast, path: str) -> None:
+    assert app.test_client().get(path, base_url=BASE).status_code == 404
