@@ -16,11 +16,14 @@ import boto3
 import pytest
 from flask import Flask
 from moto.server import ThreadedMotoServer
+from sqlalchemy import select
 
 from tcma import doctor, outbox
+from tcma.campaigns.models import Launch
 from tcma.config import Settings, settings, use_settings
 from tcma.db import unit_of_work
-from tcma.delivery import senders, services, ses
+from tcma.delivery import engine, senders, services, ses
+from tcma.delivery.models import Delivery
 from tcma.delivery.reply import Reply, ReplyKind, Stage
 from tcma.delivery.senders_states import SenderStatus
 from tcma.delivery.ses import SesTarget, SesTransport
@@ -31,7 +34,7 @@ from tcma.errors import Invalid
 from tcma.mail import post
 from tests.dns_server import DnsServer
 from tests.factories.cast import Cast
-from tests.factories.delivery import make_draft
+from tests.factories.delivery import later, make_draft, make_started, system_of
 from tests.factories.senders import check, find, findings, keys_of, make_sender, publish, use_dns
 
 MAIL = b"Message-ID: <d42.abc@tcma.example>\r\nFrom: n@acme.example\r\nTo: a@b.example\r\nSubject: hi\r\n\r\nh\xc3\xa9llo\r\n"
@@ -449,3 +452,51 @@ def test_doctor_says_what_ses_refuses_and_that_two_ways_are_one_too_many(amazon:
     row = doctor.check_mail(conf_of(amazon.url))
     assert (row.state, "not for you" in row.found) == (doctor.State.FAIL, True)
     assert doctor.check_mail(conf_of(amazon.url, smtp_url="smtp://mx.example")).state is doctor.State.WARN
+
+
+# -- launches -----------------------------------------------------------------------------------------
+
+
+def states_of(launch: Launch) -> list[tuple[str, int, str | None]]:
+    """(status, attempts, response) of each delivery, in the order of their ids."""
+    with unit_of_work(system_of(launch)) as session:
+        rows = session.scalars(select(Delivery).where(Delivery.launch_id == launch.id).order_by(Delivery.id))
+        found = []
+        for one in rows:
+            session.refresh(one)
+            found.append((str(one.status), one.attempts, one.response))
+    return found
+
+
+def test_a_launch_goes_out_through_ses_with_its_tags(through_ses: FakeSes, cast: Cast) -> None:
+    launch = make_started(cast, contacts=5)
+    engine.run_lane(launch.partner_id, launch.id)
+    assert {(status, response) for status, _, response in states_of(launch)} == {
+        ("sent", f"ses-{number}") for number in range(1, 6)
+    }
+    tags = [{one["Name"]: one["Value"] for one in body["EmailTags"]} for body in through_ses.sent]
+    assert {one["launch"] for one in tags} == {str(launch.id)}
+    assert {one["partner"] for one in tags} == {str(launch.partner_id)}
+    assert len({one["delivery"] for one in tags}) == 5
+
+
+def test_a_throttled_launch_waits_without_spending_tries(
+    through_ses: FakeSes, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tcma.delivery.ses._WAITS", (0.01,))
+    through_ses.script = [(429, "TooManyRequestsException", "slow down")] * 4
+    launch = make_started(cast, contacts=3)
+    engine.run_lane(launch.partner_id, launch.id)
+    assert [(status, attempts) for status, attempts, _ in states_of(launch)] == [("pending", 0)] * 3
+    through_ses.script.clear()
+    with later(2):
+        engine.run_lane(launch.partner_id, launch.id)
+    assert [status for status, _, _ in states_of(launch)] == ["sent"] * 3
+
+
+def test_a_lost_answer_makes_one_delivery_unknown_and_the_others_go(through_ses: FakeSes, cast: Cast) -> None:
+    through_ses.script = ["hang up"]
+    launch = make_started(cast, contacts=4)
+    engine.run_lane(launch.partner_id, launch.id)
+    assert sorted(status for status, _, _ in states_of(launch)) == ["sent", "sent", "sent", "unknown"]
+    assert len(through_ses.sent) == 4
