@@ -27,7 +27,7 @@ def read_zones(given: str) -> list[dict[str, Any]]:
     """Zones from JSON text; what they may be, `zones_from` checks."""
     try:
         found = json.loads(given or "[]")
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, list):
         raise Invalid({"zones": "Zones are a JSON list such as [{“page”: 1, “x”: 0.1, …}]. Draw them on the page instead."})

@@ -62,12 +62,13 @@ def test_what_is_wrong_is_said_at_the_field(app: Flask, cast: Cast, client: Flas
     )
     assert garbage.status_code == 422
     assert "PDF" in garbage.json["detail"]
-    zones = client.post(
-        f"/api/v1/kits/{kit}/assets", headers=vendor, base_url=BASE,
-        data={"file": (io.BytesIO(samples.sample_banner("Hi", "#123456")), "b.png"), "zones": "{"},
-    )  # fmt: skip
-    assert zones.status_code == 422
-    assert "zones" in zones.json["errors"]
+    for written in ("{", "[" * 100_000, "null"):
+        zones = client.post(
+            f"/api/v1/kits/{kit}/assets", headers=vendor, base_url=BASE,
+            data={"file": (io.BytesIO(samples.sample_banner("Hi", "#123456")), "b.png"), "zones": written},
+        )  # fmt: skip
+        assert zones.status_code == 422
+        assert "zones" in zones.json["errors"]
     wrong = client.put("/api/v1/brand", json={"color": "blue"}, headers=partner, base_url=BASE)
     assert wrong.status_code == 422
     assert "six hex digits" in wrong.json["errors"]["color"]
