@@ -239,3 +239,49 @@ def test_name_of_each_column_stands_on_the_cards_of_a_phone(open_page: Opener) -
     expect(cell).to_have_attribute("data-label", "Sent")
     words = page.evaluate("getComputedStyle(document.querySelectorAll('#launch-list td')[3], '::before').content")
     assert words == '"Sent"'
+
+
+def test_preview_that_is_swapped_in_keeps_its_width_and_look(open_page: Opener) -> None:
+    page = open_page("/styleguide")
+    preview = page.locator("#mail-preview")
+    preview.get_by_role("button", name="Phone").click()
+    preview.get_by_role("button", name="Dark").click()
+    page.evaluate(
+        """() => {
+          const old = document.getElementById("mail-preview");
+          const fresh = old.cloneNode(true);
+          Object.assign(fresh.dataset, { width: "desktop", scheme: "light" });
+          old.replaceWith(fresh);
+          document.dispatchEvent(new CustomEvent("htmx:load", { detail: { elt: fresh } }));
+        }"""
+    )
+    expect(preview).to_have_attribute("data-width", "phone")
+    expect(preview).to_have_attribute("data-scheme", "dark")
+    expect(preview.get_by_role("button", name="Phone")).to_have_attribute("aria-pressed", "true")
+
+
+def test_formatted_text_is_written_as_it_looks_and_brings_nothing_foreign(open_page: Opener) -> None:
+    page = open_page("/styleguide")
+    page.evaluate(
+        """() => {
+          const field = document.createElement("textarea");
+          Object.assign(field, { id: "note", name: "note" });
+          field.value = '<p>Short &amp; <strong>free</strong></p><script>alert(1)</script><img src=x>';
+          field.dataset.rich = "";
+          const label = Object.assign(document.createElement("label"), { htmlFor: "note", textContent: "Your note" });
+          const box = document.createElement("div");
+          box.append(label, field);
+          document.querySelector("main").prepend(box);
+          document.dispatchEvent(new CustomEvent("htmx:load", { detail: { elt: box } }));
+        }"""
+    )
+    editor = page.get_by_role("textbox", name="Your note")
+    expect(editor.locator("strong")).to_have_text("free")
+    assert editor.locator("img, script").count() == 0
+    editor.press("Control+End")
+    editor.press_sequentially(" <now>")
+    value = page.locator("#note").input_value()
+    assert "Short &amp; <strong>free" in value
+    assert "&lt;now&gt;" in value
+    assert "<img" not in value
+    assert "<script" not in value

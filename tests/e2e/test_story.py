@@ -112,7 +112,7 @@ def publishes_campaign(story: Story) -> None:
         page = desk.page
         page.get_by_role("link", name="Campaigns").first.click()
         page.get_by_role("link", name="New campaign").first.click()
-        press(page, "Begin with Cloud security check")
+        press(page, "Begin with this: Cloud security check")
         campaign_url = page.url.partition("?")[0]
 
         page.goto(f"{campaign_url}?tab=rules")

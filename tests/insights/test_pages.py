@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from flask import Flask
 from sqlalchemy import select
@@ -17,7 +19,8 @@ BASE = "http://localhost:8000"
 
 
 @pytest.mark.parametrize(
-    "who", ["vendor_admin", "vendor_marketer", "channel_manager", "finance", "partner_admin", "partner_marketer", "rival"]
+    "who",
+    ["vendor_admin", "vendor_marketer", "channel_manager", "finance", "partner_admin", "partner_marketer", "rival"],
 )
 def test_everyone_has_a_home(cast: Cast, who: str) -> None:
     page = cast.client(cast.people[who]).get("/", base_url=BASE)
@@ -78,3 +81,12 @@ def test_search_finds_ones_own_and_nobody_elses(cast: Cast) -> None:
     assert f"/partners/{cast.rival_id}" in mine.text
     assert f"/partners/{cast.rival_id}" not in other.text
     assert cast.client(cast.partner_admin).get("/search?q=%27%25_", base_url=BASE).status_code == 200
+
+
+def test_the_bell_counts_the_same_on_every_page(cast: Cast) -> None:
+    client = cast.client(cast.partner_admin)
+    said = []
+    for path in ("/", "/catalogue", "/leads", "/contacts"):
+        said += re.findall(r'aria-label="(\d+) things? needs? you"', client.get(path, base_url=BASE).text)
+    assert len(said) == 4
+    assert len(set(said)) == 1
