@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import boto3
 import httpx
+from botocore.config import Config
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -201,6 +202,7 @@ def confirm(topic: str, token: str) -> None:
     found = _TOPIC.fullmatch(topic)
     if found is None:
         raise Refused("the topic's name is malformed")
-    boto3.client("sns", region_name=found.group(1)).confirm_subscription(
+    limits = Config(connect_timeout=5, read_timeout=10, retries={"max_attempts": 2})
+    boto3.client("sns", region_name=found.group(1), config=limits).confirm_subscription(
         TopicArn=topic, Token=token, AuthenticateOnUnsubscribe="true"
     )

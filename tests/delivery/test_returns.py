@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from secrets import token_hex
 
 import pytest
@@ -284,6 +286,50 @@ def test_zero_bytes_and_broken_words_of_a_server_do_no_harm(post: Post, cast: Ca
     page = page_of(cast, cast.partner_marketer, f"/launches/{launch.id}/deliveries/{row.id}")
     assert "the address does not work" in page
     assert "<script>alert(1)" not in page
+
+
+@pytest.fixture
+def sns_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Amazon's API as a real HTTP server, and the deeds that it was asked for."""
+    asked: list[str] = []
+
+    class Api(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            asked.append(body)
+            answer = (
+                b'<ConfirmSubscriptionResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><ConfirmSubscriptionResult>'
+                b"<SubscriptionArn>arn:aws:sns:eu-central-1:123456789012:ses-events:1</SubscriptionArn>"
+                b"</ConfirmSubscriptionResult></ConfirmSubscriptionResponse>"
+            )
+            self.send_response(200)
+            self.send_header("Content-Type", "text/xml")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    server = HTTPServer(("127.0.0.1", 0), Api)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SNS", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    yield asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_subscription_is_confirmed_by_the_api_and_never_by_its_link(post: Post, sns_server: list[str]) -> None:
+    post.ses({}, kind="SubscriptionConfirmation")
+    assert len(sns_server) == 1
+    assert "Action=ConfirmSubscription" in sns_server[0]
+    assert f"Token={'a' * 40}" in sns_server[0]
+    assert last_return().processed_at is not None
+    assert len(post.amazon.fetched) == 1, "nothing but the certificate was fetched"
 
 
 # -- pauses -------------------------------------------------------------------------------------------------
