@@ -160,6 +160,29 @@ def sweeps(connection: Connection, conf: Settings) -> Finding:
     return "ok", "Every periodic job is on time.", ""
 
 
+def sender(connection: Connection, conf: Settings) -> Finding:
+    """The address that partners without a verified sender write from: its own, and proved where we sign for it."""
+    domain = conf.platform_sender.rpartition("@")[2].lower()
+    if domain == "tcma.example" and conf.public_url and not conf.demo:
+        mend = "Set TCMA_PLATFORM_SENDER to an address at a domain of yours."
+        return "fail", f"Mail would be from {conf.platform_sender}, which is nobody's.", mend
+    if conf.ses_region:
+        return "ok", f"{conf.platform_sender}; Amazon SES signs.", ""
+    if connection.scalar(text("SELECT to_regclass('public.sending_domains')")) is None:
+        return "warn", "The tables of senders are missing.", "Run: tcma migrate"
+    found = connection.execute(
+        text("SELECT verified_at, lost_at FROM sending_domains WHERE partner_id IS NULL AND name = :name"),
+        {"name": domain},
+    ).one_or_none()
+    if found is None:
+        return "ok", f"{conf.platform_sender}; signing is left to the mail relay.", ""
+    if found.verified_at is None:
+        gone = "are gone" if found.lost_at else "are not seen yet"
+        mend = "Open Service → Sender of the service; it says which record is missing."
+        return "warn", f"The records of {domain} {gone}.", mend
+    return "ok", f"{conf.platform_sender}; signed here.", ""
+
+
 CHECKS: dict[str, Callable[[Connection, Settings], Finding]] = {
     "database": server,
     "clock": clocks,
@@ -169,4 +192,5 @@ CHECKS: dict[str, Callable[[Connection, Settings], Finding]] = {
     "broker": broker,
     "workers": workers,
     "sweeps": sweeps,
+    "sender": sender,
 }

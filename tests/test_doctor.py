@@ -180,3 +180,29 @@ def test_the_command_exits_with_1_and_prints_rows(conf: Settings) -> None:
     assert answer.exit_code == 1
     assert {"part", "state", "found", "mend"} == set(rows[0])
     assert "→ Check TCMA_SMTP_URL" in words.stdout
+
+
+def test_doctor_says_whose_address_mail_is_from_and_who_signs(conf: Settings) -> None:
+    row = found(doctor.examine(conf.model_copy(update={"platform_sender": "mail@relay-signs.example"})), "sender")
+    assert (row.state, "left to the mail relay" in row.found) == (State.OK, True)
+    row = found(doctor.examine(conf.model_copy(update=HTTPS)), "sender")
+    assert (row.state, "TCMA_PLATFORM_SENDER" in row.mend) == (State.FAIL, True)
+
+
+def test_doctor_says_that_the_records_of_our_own_address_are_missing(
+    conf: Settings, cluster: EmbeddedPostgres, spoilt: str
+) -> None:
+    statement = text(
+        "INSERT INTO sending_domains (id, created_at, name, findings, lost_at)"
+        " VALUES (:id, now(), :name, '[]', :lost)"
+    )
+    engine = create_engine(cluster.url("postgres", database=spoilt))
+    with engine.begin() as connection:
+        connection.execute(statement, {"id": uuid4(), "name": "new.example", "lost": None})
+        connection.execute(statement, {"id": uuid4(), "name": "gone.example", "lost": clock.now()})
+    engine.dispose()
+    url = cluster.url("tcma_app", database=spoilt)
+    for name, words in (("new.example", "not seen yet"), ("gone.example", "are gone")):
+        changes = {"database_url": url, "platform_sender": f"mail@{name}"}
+        row = found(doctor.examine(conf.model_copy(update=changes)), "sender")
+        assert (row.state, words in row.found) == (State.WARN, True)
