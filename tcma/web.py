@@ -238,6 +238,8 @@ def _headers(response: Response) -> Response:
         headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
     if request.endpoint != "static" and not _is_tracking():
         headers.setdefault("Cache-Control", "no-store")
+    if (request.endpoint or "").startswith("security."):
+        headers["Cache-Control"] = "no-store"  # the library writes “no-store=True”, which caches need not understand
     return response
 
 

@@ -247,3 +247,8 @@ def test_a_profile_is_saved_and_mended(app: Flask, cast: Cast) -> None:
     with app.app_context():
         user = db.session.get_one(User, cast.finance.user_id)
         assert (user.name, user.locale, user.timezone) == ("Fiona F.", "de", "Europe/Berlin")
+
+
+@pytest.mark.parametrize("path", ["/sign-in", "/forgot-password"])
+def test_no_cache_keeps_a_page_of_sign_in(app: Flask, path: str) -> None:
+    assert app.test_client().get(path, base_url="http://localhost:8000").headers["Cache-Control"] == "no-store"
