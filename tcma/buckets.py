@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -21,6 +22,13 @@ _TAKE = text(
     RETURNING tokens
     """
 )
+
+
+_FILL = text(
+    "INSERT INTO token_buckets (key, tokens, updated_at) VALUES (:key, :burst, :now) ON CONFLICT (key) DO NOTHING"
+)
+_LOOK = text("SELECT tokens, updated_at FROM token_buckets WHERE key = :key FOR UPDATE")
+_LEAVE = text("UPDATE token_buckets SET tokens = :tokens, updated_at = :now WHERE key = :key")
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,19 @@ def take_or_refuse(session: Session, limit: Limit, subject: str) -> None:
     """Take one token or raise RateLimited."""
     if not take(session, limit, subject):
         raise RateLimited(retry_after=max(1, round(limit.seconds / limit.burst)))
+
+
+def take_some(session: Session, limit: Limit, subject: str, *, wanted: int) -> int:
+    """Take as many tokens as there are, at most `wanted`; how many. The bucket is locked until the commit."""
+    key, now = f"{limit.name}:{hashlib.sha256(subject.encode()).hexdigest()[:32]}", clock.now()
+    session.execute(_FILL, {"key": key, "burst": float(limit.burst), "now": now})
+    found = session.execute(_LOOK, {"key": key}).one()
+    tokens: float = found[0]
+    since: datetime = found[1]
+    there = min(float(limit.burst), tokens + max(0.0, (now - since).total_seconds()) * limit.rate)
+    granted = min(wanted, int(there))
+    session.execute(_LEAVE, {"key": key, "tokens": there - granted, "now": max(now, since)})
+    return granted
 
 
 def forget(session: Session, limit: Limit, subject: str) -> None:

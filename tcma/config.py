@@ -63,6 +63,10 @@ class Settings(BaseSettings):
     web_workers: int = Field(default=0, ge=0, description="Web server processes; 0: one a CPU core, at most 4.")
     web_threads: int = Field(default=4, ge=1, description="Threads of each web server process.")
     delivery_lanes: int = Field(default=3, ge=1, le=64, description="SMTP connections that one launch may use at a time.")
+    domain_limits: dict[str, int] = Field(
+        default_factory=dict, description='Mails a minute by receiving domain, as JSON: {"gmail.com": 600, "*": 0}; 0: no limit.'
+    )
+    sender_limit: int = Field(default=0, ge=0, description="Mails a minute from one From address; 0: no limit.")
     worker_threads: int = Field(default=4, ge=1, description="Tasks that one worker runs at a time.")
     demo: bool = Field(default=False, description="Demo data and its sign-ins; never in production.")
     platform_name: str = Field(default="TCMA", description="Name of the service in pages and mails.")

@@ -10,8 +10,9 @@ import tcma.audience.models
 import tcma.audit
 import tcma.campaigns.models
 import tcma.delivery.models
-import tcma.delivery.models_senders
+import tcma.delivery.models_pacing
 import tcma.delivery.models_returns
+import tcma.delivery.models_senders
 import tcma.insights.models
 import tcma.leads.models
 import tcma.mdf.ledger_models

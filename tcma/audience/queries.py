@@ -195,7 +195,7 @@ def refusal_of(partner_id: UUID, vendor_id: UUID | None) -> Any:
 
 
 def audience_rows(partner_id: UUID, vendor_id: UUID, audience: dict[str, Any]) -> Select[Any]:
-    """(contact_id, email, email_key, refusal) of all who are on the chosen lists and on none of the excluded ones."""
+    """(contact_id, email, email_key, country, refusal) of all who are on the chosen lists and on none of the excluded ones."""
     wanted = [UUID(one) for one in audience.get("lists", [])]
     excluded = [UUID(one) for one in audience.get("exclude_lists", [])]
     on = exists().where(
@@ -205,6 +205,7 @@ def audience_rows(partner_id: UUID, vendor_id: UUID, audience: dict[str, Any]) -
         Contact.id.label("contact_id"),
         Contact.email.label("email"),
         Contact.email_key.label("email_key"),
+        Contact.country.label("country"),
         refusal_of(partner_id, vendor_id).label("refusal"),
     ).where(Contact.partner_id == partner_id, Contact.erased_at.is_(None), on)
     if excluded:

@@ -143,7 +143,8 @@ class CampaignGrant(Created, Base):
 class Launch(UuidKey, Created, Machine, Base):
     """One partner's run of one campaign version. It freezes slots, brand and sender when it starts.
 
-    `audience` holds list ids only: {"lists": [...], "exclude_lists": [...]}.
+    `audience` holds list ids only: {"lists": [...], "exclude_lists": [...]}. `pace` says when mail may arrive, in each
+    recipient's own time: {"from": "08:00", "to": "18:00", "days": [1, …], "late_hours": 48}, all of it optional.
     """
 
     __tablename__ = "launches"
@@ -174,6 +175,7 @@ class Launch(UuidKey, Created, Machine, Base):
     on_behalf: Mapped[bool] = mapped_column(default=False)
     landing_key: Mapped[str] = mapped_column(String(24), unique=True)
     scheduled_at: Mapped[datetime | None]
+    pace: Mapped[dict[str, Any] | None]
     started_at: Mapped[datetime | None]
     paused_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

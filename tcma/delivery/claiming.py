@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,7 +18,7 @@ from tcma.campaigns import queries as campaign_queries
 from tcma.campaigns.models import Launch
 from tcma.campaigns.states import LaunchStatus
 from tcma.db import among, unit_of_work
-from tcma.delivery import settling
+from tcma.delivery import pacing, settling
 from tcma.delivery.models import Delivery
 from tcma.delivery.reply import Reply
 from tcma.delivery.states import DeliveryStatus
@@ -40,6 +40,15 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
+class _Found:
+    """`seen` rows were due; `claimed` of them are the lane's now."""
+
+    claimed: list[Claimed] = field(default_factory=list)
+    seen: int = 0
+    suppressed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Desk:
     """Where one lane's rows are claimed and recorded: whose launch, and under which name the lane holds them."""
 
@@ -49,11 +58,14 @@ class Desk:
 
     def claim(self) -> tuple[list[Claimed], int]:
         """Up to CHUNK due deliveries, and how many were suppressed instead; none where the launch is not sending."""
-        with unit_of_work(self.actor) as session:
-            taken, suppressed = self._take(session)
-            contacts = audience_queries.contact_values(session, self.actor.organization_id, [row[1] for row in taken])
-        lease_until = clock.now() + LEASE
-        return [Claimed(*row, lease_until, contacts.get(row[1])) for row in taken], suppressed
+        suppressed = 0
+        while True:
+            with unit_of_work(self.actor) as session:
+                found = self._take(session)
+            suppressed += found.suppressed
+            # Where all that was found must wait, others may be due behind it.
+            if found.claimed or not found.seen:
+                return found.claimed, suppressed
 
     def record(
         self,
@@ -72,12 +84,22 @@ class Desk:
             status = session.scalar(select(Launch.status).where(Launch.id == self.launch_id))
         return status is LaunchStatus.SENDING
 
-    def _take(self, session: Session) -> tuple[list[tuple[int, int, str, int]], int]:
+    def trouble(self, error: str) -> datetime:
+        """Tell all lanes that the provider takes no mail; until when none of them tries."""
+        with unit_of_work(self.actor) as session:
+            return pacing.note_trouble(session, pacing.provider_name(), error)
+
+    def health(self) -> None:
+        """Tell all lanes that the provider takes mail."""
+        with unit_of_work(self.actor) as session:
+            pacing.note_health(session, pacing.provider_name())
+
+    def _take(self, session: Session) -> _Found:
         now = clock.now()
         launch = campaign_queries.get_launch(session, self.actor, self.launch_id)
         session.refresh(launch, ["status"])
-        if launch.status is not LaunchStatus.SENDING:
-            return [], 0
+        if launch.status is not LaunchStatus.SENDING or pacing.shut_until(session, pacing.provider_name()):
+            return _Found()
         # Two statements, so that neither plan depends on how many rows the planner believes there are.
         due = session.execute(
             select(Delivery.id, Delivery.contact_id, Delivery.address, Delivery.attempts)
@@ -88,39 +110,53 @@ class Desk:
             .limit(CHUNK)
             .with_for_update(skip_locked=True)
         ).all()
-        taken = [(row[0], row[1], row[2], row[3]) for row in due]
-        if not taken:
-            return [], 0
+        late = pacing.late_after(launch)
+        if due and late is not None and now > late:
+            self._settle(session, {row[0]: "late" for row in due}, DeliveryStatus.SKIPPED, now=now)
+            return _Found(seen=len(due))
+        contacts = audience_queries.contact_values(session, self.actor.organization_id, [row[1] for row in due])
+        waits = pacing.not_now(
+            session, launch, [(row[0], row[2], contacts.get(row[1], {}).get("country", "")) for row in due], now=now
+        )
+        if waits:
+            settling.wait(session, self.launch_id, waits)
+        taken = [row for row in due if row[0] not in waits]
+        refused = audience_queries.still_refused(
+            session, self.actor.organization_id, launch.vendor_id, [row[1] for row in taken]
+        )
+        if refused:
+            gone = {row[0]: refused[row[1]] for row in taken if row[1] in refused}
+            self._settle(session, gone, DeliveryStatus.SUPPRESSED, now=now)
+        kept = [row for row in taken if row[1] not in refused]
+        if kept:
+            self._lease(session, [row[0] for row in kept], now=now)
+        claimed = [Claimed(row[0], row[1], row[2], row[3], now + LEASE, contacts.get(row[1])) for row in kept]
+        return _Found(claimed, seen=len(due), suppressed=len(taken) - len(kept))
+
+    def _lease(self, session: Session, delivery_ids: list[int], *, now: datetime) -> None:
         session.execute(
             update(Delivery)
             .where(
-                Delivery.launch_id == self.launch_id, among(Delivery.id, [row[0] for row in taken]),
+                Delivery.launch_id == self.launch_id, among(Delivery.id, delivery_ids),
                 Delivery.status == DeliveryStatus.PENDING,
             )
             .values(status=DeliveryStatus.SENDING, worker=self.worker, lease_until=now + LEASE),
             execution_options={"synchronize_session": False},
         )  # fmt: skip
-        refused = audience_queries.still_refused(
-            session, self.actor.organization_id, launch.vendor_id, [row[1] for row in taken]
-        )
-        if refused:
-            self._suppress(session, {row[0]: refused[row[1]] for row in taken if row[1] in refused}, now=now)
-        kept = [row for row in taken if row[1] not in refused]
-        return kept, len(taken) - len(kept)
 
-    def _suppress(self, session: Session, refused: dict[int, str], *, now: datetime) -> None:
-        """Whoever was suppressed since planning gets nothing: `refused` is delivery id to reason."""
+    def _settle(self, session: Session, reasons: dict[int, str], status: DeliveryStatus, *, now: datetime) -> None:
+        """Deliveries that get no mail after all, by id and reason."""
         by_reason: dict[str, list[int]] = {}
-        for delivery_id, reason in refused.items():
+        for delivery_id, reason in reasons.items():
             by_reason.setdefault(reason, []).append(delivery_id)
         for reason, delivery_ids in by_reason.items():
             session.execute(
                 update(Delivery)
                 .where(
                     Delivery.launch_id == self.launch_id, among(Delivery.id, delivery_ids),
-                    Delivery.status == DeliveryStatus.SENDING,
+                    Delivery.status == DeliveryStatus.PENDING,
                 )
-                .values(status=DeliveryStatus.SUPPRESSED, reason=reason, worker=None, lease_until=None, settled_at=now),
+                .values(status=status, reason=reason, settled_at=now),
                 execution_options={"synchronize_session": False},
             )  # fmt: skip
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import TracebackType
 from typing import TypeVar
 
@@ -36,7 +36,8 @@ Result = TypeVar("Result")
 RECORD_EVERY = 1.0
 CLAIM_AHEAD = 60
 """Rows left when the clerk is sent for more: enough to hide a claim, few enough to leave work to other lanes."""
-PROVIDER_PAUSE = timedelta(seconds=30)
+REFUSALS_IN_A_ROW = 5
+"""Answers in a row that judge no message (a 421, a refused sender) after which the provider is in trouble."""
 
 
 @dataclass
@@ -97,14 +98,19 @@ class Clerk:
         self._recording = self._submit(lambda: self._record(results))
         return True
 
-    def finish(
-        self, results: list[tuple[Claimed, Reply]], release: Iterable[Claimed], *, pause: timedelta | None
-    ) -> None:
-        """Record all that is left, put `release` and what was claimed ahead back, and wait for it."""
+    def note_health(self) -> None:
+        """Tell all lanes that the provider answers."""
+        self._submit(self._desk.health)
+
+    def finish(self, results: list[tuple[Claimed, Reply]], release: Iterable[Claimed], *, trouble: str | None) -> None:
+        """Record all that is left, put `release` and what was claimed ahead back, and wait for it.
+
+        With `trouble`, what the provider is said to have, all lanes rest and what is put back waits as long.
+        """
         back = list(release)
         if self._claiming is not None:
             back += self.rows(wait=True) or []
-        due_at = clock.now() + pause if pause else None
+        due_at = self._submit(lambda: self._desk.trouble(trouble)).result() if trouble else None
         if self._recording is not None:
             self._recording.result()
         self._submit(lambda: self._record(results, release=back, due_at=due_at)).result()
@@ -147,29 +153,33 @@ class Lane:
         self._queue: deque[Claimed] = deque()
         self._dry = False
         self._results: list[tuple[Claimed, Reply]] = []
+        self._refusals = 0
+        self._refused_again = ""
         self._recorded_at = time.monotonic()
 
     def run(self) -> None:
         """Work until the end; what was not handed over is pending again afterwards."""
         held: list[Claimed] = []
-        pause: timedelta | None = None
+        trouble: str | None = None
         self._clerk.send_for_more()
         try:
-            held, pause = self._hand_over_all()
+            held, trouble = self._hand_over_all()
         finally:
             # After an error nothing more is recorded here: the journal knows what became of each row.
             self._connection.close()
-        self._clerk.finish(self._results, [*held, *self._queue], pause=pause)
+        self._clerk.finish(self._results, [*held, *self._queue], trouble=trouble)
         self.report.suppressed = self._clerk.suppressed
 
-    def _hand_over_all(self) -> tuple[list[Claimed], timedelta | None]:
-        """(rows that must go back, how long they wait); each message is composed before the one ahead of it leaves,
+    def _hand_over_all(self) -> tuple[list[Claimed], str | None]:
+        """(rows that must go back, the provider's trouble if it has any); each message is composed before the one ahead of it leaves,
         so that its commands can ride behind that one's dot."""
         row = self._next()
         if row is None:
             return [], None
-        if not self._connected():
-            return [row], PROVIDER_PAUSE
+        trouble = self._connect()
+        if trouble:
+            return [row], trouble
+        self._clerk.note_health()
         message = self._composed(row)
         while True:
             if (row.lease_until - clock.now()).total_seconds() <= self._connection.target.longest_transaction:
@@ -181,8 +191,9 @@ class Lane:
             self._note(row, self._send(row, message, announced))
             if following is None or prepared is None:
                 return [], None
-            if not self._connection.is_open and not self._connected():
-                return [following], PROVIDER_PAUSE
+            trouble = self._refused_again or ("" if self._connection.is_open else self._connect())
+            if trouble:
+                return [following], trouble
             row, message = following, prepared
 
     def _is_over(self) -> bool:
@@ -201,13 +212,14 @@ class Lane:
                 self._dry = not found
         return self._queue.popleft() if self._queue else None
 
-    def _connected(self) -> bool:
+    def _connect(self) -> str:
+        """What keeps the provider from taking mail; nothing if it is ready."""
         try:
             self._connection.connect()
         except SmtpError as error:
             log.warning("provider_trouble", error=str(error))
-            return False
-        return True
+            return str(error) or "The mail server does not answer."
+        return ""
 
     def _envelope(self, row: Claimed) -> Envelope:
         return Envelope(self._composer.return_path(row.id), row.address)
@@ -240,5 +252,9 @@ class Lane:
         """Keep a verdict, and have the clerk record what came together each second."""
         setattr(self.report, str(reply.kind), getattr(self.report, str(reply.kind)) + 1)
         self._results.append((row, reply))
+        self._refusals = 0 if reply.spends_attempt else self._refusals + 1
+        if self._refusals >= REFUSALS_IN_A_ROW:
+            log.warning("provider_trouble", error=reply.text, code=reply.code)
+            self._refused_again = reply.text or f"The mail server answers {reply.code} again and again."
         if time.monotonic() - self._recorded_at >= RECORD_EVERY and self._clerk.record(self._results):
             self._results, self._recorded_at = [], time.monotonic()

@@ -17,7 +17,7 @@ from tcma.campaigns import queries as campaign_queries
 from tcma.campaigns.models import Launch
 from tcma.campaigns.states import LaunchStatus
 from tcma.config import settings
-from tcma.delivery import queries
+from tcma.delivery import pacing, queries
 from tcma.delivery.models import Classification, Delivery, Event, LaunchTotals, LaunchTouch
 from tcma.delivery.states import DeliveryStatus, EventClass, EventKind
 
@@ -63,14 +63,30 @@ def _launch_touch(session: Session, launch: Launch, *, now: datetime) -> LaunchT
 
 
 def _insert_deliveries(session: Session, launch: Launch, touch: LaunchTouch, *, now: datetime) -> None:
-    rows = audience_queries.audience_rows(launch.partner_id, launch.vendor_id, launch.audience).subquery()
+    people = audience_queries.audience_rows(launch.partner_id, launch.vendor_id, launch.audience).subquery()
+    rules = pacing.sending_rules(session, launch.partner_id)
+    # Worked out once for each row, though three columns depend on it.
+    rows = (
+        select(
+            people.c.contact_id, people.c.email_key, people.c.email, people.c.refusal,
+            pacing.capped(rules, launch.partner_id, people.c.contact_id).label("capped"),
+            pacing.due_at(session, launch, people.c.country, now=now).label("due_at"),
+        )
+        .cte("audience")
+        .prefix_with("MATERIALIZED", dialect="postgresql")
+    )  # fmt: skip
+    status = case(
+        (rows.c.refusal.is_not(None), str(DeliveryStatus.SUPPRESSED)),
+        (rows.c.capped, str(DeliveryStatus.SKIPPED)),
+        else_=str(DeliveryStatus.PENDING),
+    )
+    reason = case((rows.c.refusal.is_not(None), rows.c.refusal), (rows.c.capped, "capped"), else_=None)
     columns = ["launch_id", "partner_id", "launch_touch_id", "contact_id", "email_key", "address", "status", "reason",
                "attempts", "due_at", "planned_at", "settled_at"]  # fmt: skip
     source = select(
         literal(launch.id), literal(launch.partner_id), literal(touch.id), rows.c.contact_id, rows.c.email_key,
-        rows.c.email,
-        case((rows.c.refusal.is_(None), str(DeliveryStatus.PENDING)), else_=str(DeliveryStatus.SUPPRESSED)),
-        rows.c.refusal, literal(0), literal(now), literal(now), case((rows.c.refusal.is_(None), None), else_=literal(now)),
+        rows.c.email, status, reason, literal(0), rows.c.due_at, literal(now),
+        case((rows.c.refusal.is_(None) & ~rows.c.capped, None), else_=literal(now)),
     )  # fmt: skip
     statement = pg_insert(Delivery).from_select(columns, source, include_defaults=False).on_conflict_do_nothing()
     session.execute(statement)

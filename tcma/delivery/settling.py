@@ -89,6 +89,26 @@ def put_back(
     return int(getattr(done, "rowcount", 0))
 
 
+def wait(session: Session, launch_id: UUID, until: Mapping[int, datetime]) -> None:
+    """Pending deliveries that must wait: by id, when each is due again. No attempt is spent."""
+    kinds: dict[str, TypeEngine[Any]] = {"id": BigInteger(), "due_at": DateTime(timezone=True)}
+    waits = (
+        func.unnest(
+            bindparam(None, list(until), ARRAY(kinds["id"])), bindparam(None, list(until.values()), ARRAY(kinds["due_at"]))
+        )
+        .table_valued(*(column(name, kind) for name, kind in kinds.items()))
+        .render_derived(name="waits")
+    )
+    session.execute(
+        update(Delivery)
+        .where(
+            Delivery.launch_id == launch_id, Delivery.id == waits.c.id, Delivery.status == DeliveryStatus.PENDING
+        )
+        .values(due_at=waits.c.due_at),
+        execution_options={"synchronize_session": False},
+    )  # fmt: skip
+
+
 def settle_held(session: Session, launch_id: UUID, worker: str, entries: Mapping[int, Entry] | None) -> int:
     """Settle all that `worker` still holds of a launch by its journal's `entries`; how many rows moved.
 
