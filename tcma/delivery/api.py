@@ -15,9 +15,10 @@ from tcma.access import Permission
 from tcma.campaigns import queries as campaign_queries
 from tcma.campaigns.models import Launch
 from tcma.db import db, unit_of_work
-from tcma.delivery import mails, preflight, queries, senders_api, services
+from tcma.delivery import mails, pacing, preflight, queries, senders_api, services
 from tcma.delivery import schemas as shapes
 from tcma.delivery.models import TestMail
+from tcma.delivery.windows import Window
 from tcma.idempotency import answer_once
 
 blp = Blueprint("api_delivery", __name__, url_prefix="/launches", description="Launches from their start on")
@@ -55,6 +56,17 @@ def start_launch(launch_id: UUID) -> Response:
 def schedule_launch(given: dict[str, Any], launch_id: UUID) -> Response:
     """Start at a time to come."""
     return _moved(lambda session: services.schedule_launch(session, g.actor, launch_id, at=given["at"]), 200)
+
+
+@blp.put("/<uuid:launch_id>/pace")
+@blp.arguments(shapes.PaceIn)
+@blp.response(200, shapes.LaunchOut)
+def save_pace(given: dict[str, Any], launch_id: UUID) -> Launch:
+    """Before the start: the hours in which mail may arrive, by each recipient's clock, and when it is too late."""
+    days = frozenset(given["days"])
+    window = Window(given["since"], given["until"], days) if given["since"] and given["until"] else None
+    with unit_of_work(g.actor) as session:
+        return pacing.save_pace(session, g.actor, launch_id, window=window, late_hours=given["late_hours"])
 
 
 @blp.post("/<uuid:launch_id>/unschedule")

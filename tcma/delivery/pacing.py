@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, aliased
 from tcma import audit, buckets, clock
 from tcma.access import Actor, Permission
 from tcma.accounts import queries as account_queries
+from tcma.audience import queries as audience_queries
 from tcma.audience.models import Contact
 from tcma.campaigns import queries as campaign_queries
 from tcma.campaigns.models import Launch
@@ -121,6 +122,16 @@ def capped(rules: SendingRules | None, partner_id: UUID, contact_id: ColumnEleme
         .scalar_subquery()
     )  # fmt: skip
     return had >= rules.cap_mails
+
+
+def count_capped(session: Session, launch: Launch) -> int:
+    """How many of a launch's audience have had enough mail for now."""
+    rules = sending_rules(session, launch.partner_id)
+    if rules is None:
+        return 0
+    people = audience_queries.audience_rows(launch.partner_id, launch.vendor_id, launch.audience).subquery()
+    over = capped(rules, launch.partner_id, people.c.contact_id)
+    return session.scalar(select(func.count()).select_from(people).where(people.c.refusal.is_(None), over)) or 0
 
 
 def due_at(session: Session, launch: Launch, country: ColumnElement[str], *, now: datetime) -> ColumnElement[datetime]:

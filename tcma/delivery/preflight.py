@@ -19,7 +19,7 @@ from tcma.campaigns import queries as campaign_queries
 from tcma.campaigns.models import CampaignVersion, Launch
 from tcma.campaigns.personalise import Rendered
 from tcma.campaigns.states import CampaignStatus
-from tcma.delivery import senders_choice, senders_keys, signing
+from tcma.delivery import pacing, senders_choice, senders_keys, signing
 from tcma.errors import Invalid
 
 Judgement = Literal["pass", "warn", "fail"]
@@ -177,6 +177,10 @@ def _audience(session: Session, launch: Launch) -> list[Verdict]:
         return [Verdict("audience", "fail", "Audience", "No list is chosen yet.", "Choose at least one list.", href)]
     counts = audience_queries.audience_counts(session, launch.partner_id, launch.vendor_id, launch.audience)
     left_out = [f"{counts[key]} {words}" for key, words in REFUSALS.items() if counts.get(key)]
+    enough = pacing.count_capped(session, launch)
+    if enough:
+        counts["sendable"] -= enough
+        left_out.append(f"{enough} had as many mails lately as you allow")
     because = f" Left out: {', '.join(left_out)}." if left_out else ""
     if not counts["sendable"]:
         return [

@@ -25,9 +25,19 @@ from tcma.campaigns import slots
 from tcma.campaigns.models import Launch
 from tcma.campaigns.states import LaunchStatus
 from tcma.db import db, unit_of_work
-from tcma.delivery import preflight, queries, returns_decisions, returns_health, senders, senders_choice, services
+from tcma.delivery import (
+    pacing,
+    preflight,
+    queries,
+    returns_decisions,
+    returns_health,
+    senders,
+    senders_choice,
+    services,
+)
 from tcma.delivery.blueprint import Page, bp, framed
 from tcma.delivery.forms import PREFIX, AudienceForm, TestMailForm, WhenForm, put_faults, slots_form, typed_slots
+from tcma.delivery.pacing_forms import PaceForm
 from tcma.delivery.routes_launches import has
 from tcma.delivery.senders_forms import SenderChoiceForm
 from tcma.delivery.senders_states import SenderStatus
@@ -88,7 +98,7 @@ def _steps(found: Launch, *, forms: dict[str, FlaskForm] | None = None) -> Page:
         slots_form=given.get("slots") or slots_form(defined, found.slots), audience_form=given.get("audience") or
         _audience_form(found), when_form=when, test_form=test, PREFIX=PREFIX, defined=defined,
         refusals=[(words, counts[key]) for key, words in preflight.REFUSALS.items() if counts.get(key)],
-        sender_form=given.get("sender") or _sender_form(found),
+        sender_form=given.get("sender") or _sender_form(found), pace_form=given.get("pace") or PaceForm.of(found),
         vendor=_vendor(found), zone=reader_zone().key, tests=queries.test_mails(session, actor, found.id),
         has=has, **_preview_values(found),
     )  # fmt: skip
@@ -237,6 +247,22 @@ def schedule(launch_id: UUID) -> Page:
         put_faults(form, error)
         return _steps(campaign_queries.get_launch(db.session, g.actor, launch_id), forms={"when": form})
     flash(_("It starts at the chosen time.") if form.when.data == "later" else _("Saved."), "success")
+    return _back(launch_id, "check")
+
+
+@bp.post("/launches/<uuid:launch_id>/pace")
+def save_pace(launch_id: UUID) -> Page:
+    """The hours in which mail may arrive."""
+    form = PaceForm()
+    try:
+        if not form.validate():
+            raise Invalid({})
+        with unit_of_work(g.actor) as session:
+            pacing.save_pace(session, g.actor, launch_id, window=form.window(), late_hours=form.late_hours.data)
+    except Invalid as error:
+        put_faults(form, error)
+        return _steps(campaign_queries.get_launch(db.session, g.actor, launch_id), forms={"pace": form})
+    flash(_("Saved."), "success")
     return _back(launch_id, "check")
 
 

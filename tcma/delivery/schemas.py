@@ -22,8 +22,18 @@ class LaunchOut(Schema):
     audience = fields.Dict(keys=fields.String())
     landing_url = fields.Function(landing_url)
     scheduled_at = fields.DateTime(allow_none=True)
+    pace = fields.Dict(keys=fields.String(), allow_none=True)
     started_at = fields.DateTime(allow_none=True)
     finished_at = fields.DateTime(allow_none=True)
+
+
+class PaceIn(Schema):
+    """Without both hours there is no window."""
+
+    since = fields.Time(load_default=None, allow_none=True, format="%H:%M", metadata={"description": "08:00"})
+    until = fields.Time(load_default=None, allow_none=True, format="%H:%M", metadata={"description": "18:00"})
+    days = fields.List(fields.Integer(), load_default=[1, 2, 3, 4, 5], metadata={"description": "ISO, Monday is 1."})
+    late_hours = fields.Integer(load_default=None, allow_none=True)
 
 
 class VerdictOut(Schema):

@@ -15,10 +15,11 @@ from tcma.access import Kind, Permission
 from tcma.assets import queries as asset_queries
 from tcma.config import settings
 from tcma.db import db, unit_of_work
-from tcma.delivery import senders, senders_checking, senders_choice, senders_verify, signing
+from tcma.delivery import pacing, senders, senders_checking, senders_choice, senders_verify, signing
 from tcma.delivery.blueprint import Page, bp
 from tcma.delivery.forms import put_faults
 from tcma.delivery.models_senders import DkimKey, SendingDomain, SendingIdentity
+from tcma.delivery.pacing_forms import CapForm
 from tcma.delivery.senders_forms import SenderEditForm, SenderForm
 from tcma.delivery.senders_states import KeyStatus, SenderStatus
 from tcma.errors import Invalid
@@ -61,14 +62,32 @@ def add_sender() -> Page:
     return _list_page(form)
 
 
-def _list_page(form: SenderForm) -> Page:
+@bp.post("/brand/senders/cap")
+def save_cap() -> Page:
+    """How often one person gets mail."""
+    _as_partner()
+    form = CapForm()
+    try:
+        if not form.validate():
+            raise Invalid({})
+        with unit_of_work(g.actor) as session:
+            pacing.save_cap(session, g.actor, mails=form.mails.data, days=form.days.data)
+    except Invalid as error:
+        put_faults(form, error)
+        return _list_page(SenderForm(formdata=None), cap=form)
+    flash(_("Saved. It holds for launches that start from now on."), "success")
+    return redirect(url_for("delivery.senders"), 303)
+
+
+def _list_page(form: SenderForm, *, cap: CapForm | None = None) -> Page:
     brand = asset_queries.brand_values(db.session, g.actor.organization_id)
     page = render_template(
         "delivery/senders.html", rows=senders.list_senders(db.session, g.actor), form=form,
         now_from=senders_choice.sender_for(db.session, g.actor.organization_id, brand),
-        may=g.actor.may(Permission.SENDER_MANAGE),
+        may=g.actor.may(Permission.SENDER_MANAGE), may_cap=g.actor.may(Permission.LAUNCH_MANAGE),
+        cap_form=cap or CapForm.of(pacing.sending_rules(db.session, g.actor.organization_id)),
     )  # fmt: skip
-    return page, 422 if form.errors else 200
+    return page, 422 if form.errors or cap else 200
 
 
 @bp.get("/brand/senders/<uuid:sender_id>", endpoint="sender")
