@@ -16,7 +16,7 @@ from tcma.campaigns import launches
 from tcma.campaigns.models import Launch
 from tcma.config import settings, use_settings
 from tcma.db import unit_of_work
-from tcma.delivery import engine, pacing, queries, services
+from tcma.delivery import engine, pacing, preflight, queries, services
 from tcma.delivery.models import Delivery
 from tcma.delivery.models_pacing import ProviderBreaker
 from tcma.delivery.queries import Totals
@@ -24,7 +24,7 @@ from tcma.delivery.states import DeliveryStatus
 from tcma.delivery.windows import Window
 from tcma.errors import Forbidden, IllegalTransition, Invalid
 from tests.factories.cast import Cast
-from tests.factories.delivery import make_draft, make_started, plan, system_of, use_sink
+from tests.factories.delivery import make_contacts, make_draft, make_started, plan, system_of, use_sink
 from tests.sinks import Manners, SmtpSink
 
 MONDAY = datetime(2026, 11, 23, 20, tzinfo=UTC)
@@ -131,14 +131,18 @@ def test_nobody_gets_more_than_the_partner_allows_over_its_campaigns(sink: SmtpS
         pacing.save_cap(session, actor, mails=1, days=7)
     with clock.at(MONDAY):
         first = make_started(cast, contacts=2)
+        others = make_contacts(actor, 1, name="Others")
         with unit_of_work(actor) as session:
             again = launches.create_launch(session, actor, first.campaign_id)
             lists = session.get_one(Launch, first.id).audience["lists"]
-            launches.save_audience(session, actor, again.id, lists=[UUID(one) for one in lists], exclude_lists=[])
+            chosen = [*(UUID(one) for one in lists), others.id]
+            launches.save_audience(session, actor, again.id, lists=chosen, exclude_lists=[])
+            enough = [one for one in preflight.preflight(session, actor, again.id) if one.code == "audience"]
+        assert "2 had as many mails lately as you allow" in enough[0].detail
         start(cast, again)
         # What is pending counts too: two launches at once write once.
-        assert totals_of(again) == Totals(planned=2, skipped=2)
-        assert {one.reason for one in rows_of(again)} == {"capped"}
+        assert totals_of(again) == Totals(planned=3, pending=1, skipped=2)
+        assert {one.reason for one in rows_of(again)} == {"capped", None}
         run(first)
     with clock.at(MONDAY + timedelta(days=8)):
         with unit_of_work(actor) as session:
