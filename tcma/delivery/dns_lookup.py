@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
 
 import dns.exception
@@ -12,6 +13,9 @@ from tcma.errors import Invalid
 
 PATIENCE = 6.0
 """Seconds for one question over all servers."""
+
+BUDGET = 20.0
+"""Seconds for all questions of one resolver: somebody waits for the page."""
 
 
 class DnsTrouble(Exception):
@@ -36,19 +40,31 @@ class DnsResolver:
             address, port = server_address(server)
             self._resolver.nameservers = [address]
             self._resolver.port = port
-        self._resolver.lifetime = PATIENCE
         self._resolver.timeout = PATIENCE / 3
+        self._left = BUDGET
 
     def txt(self, name: str) -> list[str]:
+        if self._left <= 0:
+            raise DnsTrouble(f"The name servers are too slow; {name} was not asked for.")
+        started = time.monotonic()
         try:
-            answer = self._resolver.resolve(f"{name}.", "TXT", raise_on_no_answer=False)
+            lifetime = min(PATIENCE, self._left)
+            answer = self._resolver.resolve(f"{name}.", "TXT", raise_on_no_answer=False, lifetime=lifetime)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return []
-        except (dns.exception.DNSException, OSError) as error:
-            raise DnsTrouble(f"The name servers did not answer for {name}: {type(error).__name__}.") from None
+        except (dns.exception.DNSException, OSError):
+            raise DnsTrouble(f"The name servers gave no answer for {name}.") from None
+        finally:
+            self._left -= time.monotonic() - started
         if answer.rrset is None:
             return []
-        return sorted(b"".join(row.strings).decode("utf-8", "replace") for row in answer.rrset)
+        return sorted(_text(b"".join(row.strings)) for row in answer.rrset)
+
+
+def _text(raw: bytes) -> str:
+    """A record as people and the database can read it: what cannot be printed becomes a mark."""
+    text = raw.decode("utf-8", "replace")
+    return text if text.isprintable() else "".join(one if one.isprintable() else "\ufffd" for one in text)
 
 
 def resolver() -> Resolver:

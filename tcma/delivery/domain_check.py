@@ -158,16 +158,16 @@ def _dkim(resolver: Resolver, domain: str, key: KeyRecord, result: Look) -> Find
 def _dkim_fault(tags: dict[str, str], key: KeyRecord) -> tuple[str, str]:
     replace = "Replace the value by the one shown above, whole and in one piece."
     if tags.get("v", "DKIM1") != "DKIM1":
-        return f"The record begins with v={tags['v']}, which is no DKIM record.", replace
+        return f"The record begins with v={tags['v'][:40]}, which is no DKIM record.", replace
     if tags.get("k", "rsa").lower() != "rsa":
-        return f"The record is for a key of the kind {tags['k']}, ours is rsa.", replace
+        return f"The record is for a key of the kind {tags['k'][:40]}, ours is rsa.", replace
     given = tags["p"].rstrip("=")
     wanted = key.public_key.rstrip("=")
     if not given:
         return "The record has an empty p=, which means that the key is revoked.", replace
     if given == wanted:
         if "s" in tags and not {"*", "email"} & set(tags["s"].lower().split(":")):
-            return f"The record is for {tags['s']} only, not for email.", "Take the part s=… out of the record."
+            return f"The record is for {tags['s'][:40]} only, not for email.", "Take the part s=… out of the record."
         return "", ""
     if wanted.startswith(given) or wanted.endswith(given):
         return (
@@ -225,11 +225,11 @@ def _dmarc_verdict(host: str, found: list[str], result: Look, *, inherited: bool
     tags = tags_of(found[0])
     policy = tags.get("p", "").lower()
     if policy not in ("none", "quarantine", "reject"):
-        detail = f"The policy p={policy} is none of none, quarantine and reject." if policy else "It names no policy."
+        detail = f"The policy p={policy[:40]} is none of none, quarantine and reject." if policy else "It names no policy."
         return Finding("dmarc", "fail", host, _short(found), detail, "Write p=none, or the policy that you want.")
     result.has_policy = True
     if inherited:
-        policy = tags.get("sp", policy).lower()
+        policy = tags.get("sp", policy).lower()[:40]
     where = f", set at {host}" if inherited else ""
     return Finding("dmarc", "pass", host, _short(found), f"There is a policy: {policy}{where}.")
 

@@ -6,9 +6,10 @@ from uuid import UUID
 
 from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from tcma import audit, buckets, clock
+from tcma import audit, buckets, clock, ids
 from tcma.access import Actor, Kind, Permission
 from tcma.db import elevated
 from tcma.delivery import senders_keys, signing
@@ -43,19 +44,25 @@ def list_senders(session: Session, actor: Actor) -> list[SendingIdentity]:
     return list(session.scalars(statement))
 
 
-def get_sender(session: Session, actor: Actor, sender_id: UUID, *, lock: bool = False) -> SendingIdentity:
+def get_sender(session: Session, actor: Actor, sender_id: UUID) -> SendingIdentity:
     """One of the partner's own senders with its domain and keys. Raises NotFound, Forbidden."""
     actor.require(Permission.SENDER_READ)
-    statement = (
+    found = session.scalar(
         select(SendingIdentity)
         .options(selectinload(SendingIdentity.domain).selectinload(SendingDomain.keys))
         .where(SendingIdentity.id == sender_id, SendingIdentity.partner_id == actor.organization_id)
         .execution_options(populate_existing=True)
     )
-    found = session.scalar(statement.with_for_update(of=SendingIdentity) if lock else statement)
     if found is None:
         raise NotFound()
     return found
+
+
+def lock_senders(session: Session, partner_id: UUID) -> None:
+    """Lock all senders of a partner, always after the domain in question, so that no two wait for each other."""
+    session.flush()
+    statement = select(SendingIdentity).where(SendingIdentity.partner_id == partner_id).order_by(SendingIdentity.id)
+    session.scalars(statement.with_for_update().execution_options(populate_existing=True)).all()
 
 
 def add_sender(session: Session, actor: Actor, *, name: str, address: str, reply_to: str = "") -> SendingIdentity:
@@ -66,12 +73,14 @@ def add_sender(session: Session, actor: Actor, *, name: str, address: str, reply
     _require_manager(actor)
     clean, domain_name = _own_address(address)
     fields = _checked(name, reply_to)
+    # Whoever adds the same address at the same time waits here, and then sees it.
+    domain = _domain(session, actor, domain_name)
+    lock_senders(session, actor.organization_id)
     present = list_senders(session, actor)
     if any(one.address == clean for one in present):
         raise Invalid({"address": "This address is a sender already."})
     if len(present) >= MOST_SENDERS:
         raise Invalid({"address": f"There are at most {MOST_SENDERS} senders. Retire one that you do not use."})
-    domain = _domain(session, actor, domain_name)
     sender = SendingIdentity(
         partner_id=actor.organization_id, domain_id=domain.id, address=clean, status=SenderStatus.PENDING, **fields
     )
@@ -115,8 +124,7 @@ def retire_sender(session: Session, actor: Actor, sender_id: UUID) -> SendingIde
         SendingIdentity.domain_id == sender.domain_id, SendingIdentity.status != SenderStatus.RETIRED
     )
     if session.scalar(left.limit(1)) is None:
-        domain = session.get_one(SendingDomain, sender.domain_id)
-        domain.next_check_at = None
+        sender.domain.next_check_at = None
     choose_default(session, actor)
     return sender
 
@@ -136,8 +144,7 @@ def choose_default(session: Session, actor: Actor) -> None:
 def new_key(session: Session, actor: Actor, sender_id: UUID) -> DkimKey:
     """Begin to change the key of a sender's domain: the new one signs once DNS shows it. Raises IllegalTransition."""
     sender = _manage(session, actor, sender_id)
-    domain = session.get_one(SendingDomain, sender.domain_id, with_for_update=True, populate_existing=True)
-    return _add_key(session, actor, domain)
+    return _add_key(session, actor, sender.domain)
 
 
 def take_check(session: Session, actor: Actor, sender_id: UUID) -> SendingDomain:
@@ -183,25 +190,29 @@ def _require_manager(actor: Actor) -> None:
 
 
 def _manage(session: Session, actor: Actor, sender_id: UUID) -> SendingIdentity:
+    """A sender that its manager may change, with its domain and all its fellows locked."""
     _require_manager(actor)
-    sender = get_sender(session, actor, sender_id, lock=True)
+    sender = get_sender(session, actor, sender_id)
+    session.get_one(SendingDomain, sender.domain_id, with_for_update=True, populate_existing=True)
+    lock_senders(session, actor.organization_id)
     if sender.status is SenderStatus.RETIRED:
         raise IllegalTransition("This sender is retired. Add the address anew to use it again.")
     return sender
 
 
 def _domain(session: Session, actor: Actor, name: str) -> SendingDomain:
-    """The partner's row of a domain, made with its first key where there is none."""
-    found = session.scalar(
+    """The partner's row of a domain, locked; made with its first key where there is none."""
+    row = {"id": ids.new_id(), "partner_id": actor.organization_id, "name": name, "findings": [], "created_at": clock.now()}
+    made = session.scalar(
+        insert(SendingDomain).values(**row).on_conflict_do_nothing().returning(SendingDomain.id)
+    )
+    found = session.scalars(
         select(SendingDomain)
         .where(SendingDomain.partner_id == actor.organization_id, SendingDomain.name == name)
         .with_for_update()
         .execution_options(populate_existing=True)
-    )
-    if found is None:
-        found = SendingDomain(partner_id=actor.organization_id, name=name)
-        session.add(found)
-        session.flush()
+    ).one()
+    if made is not None:
         _add_key(session, actor, found)
     found.next_check_at = found.next_check_at or clock.now()
     return found

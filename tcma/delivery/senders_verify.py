@@ -52,6 +52,8 @@ def record_look(session: Session, actor: Actor, domain: SendingDomain, seen: Loo
     Where the name servers did not answer, nothing changes: no answer is no proof of absence.
     """
     now = clock.now()
+    if domain.partner_id is not None:
+        senders.lock_senders(session, domain.partner_id)
     active = _take_over(session, actor, domain, seen, now)
     _reseal(session, domain)
     proved = active is not None and active.selector in seen.seen and seen.has_policy and seen.provider_ok
@@ -137,7 +139,5 @@ def _senders(session: Session, domain: SendingDomain, *states: SenderStatus) -> 
         select(SendingIdentity)
         .where(SendingIdentity.domain_id == domain.id, SendingIdentity.status.in_(states))
         .order_by(SendingIdentity.created_at)
-        .with_for_update()
-        .execution_options(populate_existing=True)
     )
     return list(session.scalars(statement))

@@ -172,8 +172,20 @@ def test_a_server_that_is_not_there_is_trouble(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("tcma.delivery.dns_lookup.PATIENCE", 0.5)
     with DnsServer() as gone:
         address = gone.address
-    with pytest.raises(DnsTrouble, match="did not answer"):
+    with pytest.raises(DnsTrouble, match="gave no answer"):
         DnsResolver(address).txt("acme.example")
+
+
+def test_slow_servers_cannot_hold_a_page_for_long(server: DnsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tcma.delivery.dns_lookup.BUDGET", 0.0)
+    result = seen(server)
+    assert (result.unsure, server.asked) == (True, [])
+    assert {one.verdict for one in result.findings} == {"unsure"}
+
+
+def test_what_cannot_be_shown_or_stored_becomes_a_mark(server: DnsServer) -> None:
+    server.texts[HOST] = ["v=DKIM1; p=a\x01b\x7f"]
+    assert finding(server, "dkim").found == ["v=DKIM1; p=a\ufffdb\ufffd"]
 
 
 def test_a_name_with_other_records_only_has_no_text(server: DnsServer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from email.message import EmailMessage
@@ -140,6 +141,50 @@ def test_two_partners_on_one_domain_have_keys_of_their_own(names: DnsServer, cas
     assert find(cast.partner_admin, mine).status is SenderStatus.VERIFIED
     assert check(cast.rival, theirs).status is SenderStatus.PENDING
     assert keys_of(cast.partner_admin, mine)[0].selector != keys_of(cast.rival, theirs)[0].selector
+
+
+def test_two_who_add_the_same_address_at_once_make_one_sender(app: Flask, names: DnsServer, cast: Cast) -> None:
+    address = f"news@{new_domain()}"
+    made: list[UUID] = []
+    refused: list[str] = []
+
+    def add() -> None:
+        with app.app_context():
+            try:
+                made.append(make_sender(cast.partner_admin, address=address))
+            except Invalid as error:
+                refused.append(error.message)
+
+    threads = [threading.Thread(target=add) for _ in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert (len(made), len(refused)) == (1, 3)
+    assert set(refused) == {"This address is a sender already."}
+
+
+def test_two_who_choose_the_default_at_once_leave_one(app: Flask, names: DnsServer, cast: Cast) -> None:
+    chosen = [make_verified(names, cast.partner_admin) for _ in range(3)]
+    faults: list[BaseException] = []
+
+    def choose(sender_id: UUID) -> None:
+        with app.app_context():
+            for _ in range(5):
+                try:
+                    with unit_of_work(cast.partner_admin) as session:
+                        senders.make_default(session, cast.partner_admin, sender_id)
+                    check(cast.partner_admin, sender_id)
+                except Exception as error:
+                    faults.append(error)
+
+    threads = [threading.Thread(target=choose, args=(one,)) for one in chosen]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert faults == []
+    assert [find(cast.partner_admin, one).is_default for one in chosen].count(True) == 1
 
 
 # -- who may ------------------------------------------------------------------------------------------
