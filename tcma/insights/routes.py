@@ -43,11 +43,12 @@ def _partner(needs: list[home.Need]) -> str:
     recommended = campaign_queries.list_catalogue(db.session, g.actor, limit=3)
     partnerships = account_queries.list_partnerships(db.session, g.actor)
     vendors = {one.vendor_id: one.vendor for one in partnerships}
-    halted = [one.vendor.name for one in partnerships if one.status is PartnershipStatus.SUSPENDED]
+    halted = {one.vendor_id: one.vendor.name for one in partnerships if one.status is PartnershipStatus.SUSPENDED}
+    recommended = [one for one in recommended if one.vendor_id not in halted]
     begun = next((one for one in needs if one.kind == "step"), None) if not results else None
     return render_template(
         "insights/partner.html", needs=needs, figures=home.partner_figures(db.session, g.actor), results=results,
-        recommended=recommended, vendors=vendors, launched=launched, halted=halted, begun=begun,
+        recommended=recommended, vendors=vendors, launched=launched, halted=list(halted.values()), begun=begun,
     )  # fmt: skip
 
 
