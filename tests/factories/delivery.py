@@ -76,6 +76,8 @@ def make_contacts(actor: Actor, count: int, *, name: str = "Customers", domain: 
             }
             for n in range(count)
         ]  # fmt: skip
+        if not people:
+            return made
         contact_ids = session.scalars(insert(Contact).returning(Contact.id, sort_by_parameter_order=True), people).all()
         consent = {
             "partner_id": actor.organization_id, "basis": ConsentBasis.OPT_IN, "source": "our fair",
