@@ -63,8 +63,16 @@ def for_looking(app: Flask) -> dict[str, Any]:
     return {"people": people(cast), "ids": {"partner": str(cast.partner_id)}}
 
 
+def for_sending(app: Flask) -> dict[str, Any]:
+    """A launch of 1,500 that has just started."""
+    cast = make_cast(app)
+    make_started(cast, contacts=1_500)
+    db.session.rollback()
+    return {"people": people(cast), "ids": {"contacts": 1_500}}
+
+
 if __name__ == "__main__":
     application = create_app()
     with application.app_context():
-        made = {"story": for_story, "looking": for_looking}[sys.argv[1]](application)
+        made = {"story": for_story, "looking": for_looking, "sending": for_sending}[sys.argv[1]](application)
     sys.stdout.write(json.dumps(made) + "\n")
