@@ -22,6 +22,7 @@ from tests.factories.cast import Cast, make_cast
 from tests.factories.claims import finish, make_batch, make_claim
 from tests.factories.delivery import make_draft, make_started
 from tests.factories.mdf import make_money, make_request
+from tests.factories.senders import make_sender
 
 
 def people(cast: Cast) -> dict[str, str]:
@@ -45,6 +46,7 @@ def for_looking(app: Flask) -> dict[str, Any]:
     publish_terms(cast.vendor_admin)
     invite_partner(cast.vendor_admin)
     make_logo(cast.partner_marketer)
+    make_sender(cast.partner_admin)
     make_kit(cast.vendor_marketer)
     make_kit(cast.vendor_marketer, name="Winter backup", published=False, pdf=True)
     make_campaign(cast.vendor_marketer, name="Not published yet", published=False)
