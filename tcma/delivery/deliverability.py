@@ -93,7 +93,7 @@ def _due() -> Any:
         .where(
             or_(
                 DomainCount.counted_at.is_(None),
-                (DomainCount.counted_at < totals.c.counted_at)
+                (DomainCount.counted_at != totals.c.counted_at)
                 & ((totals.c.planned <= LARGE) | (DomainCount.counted_at < clock.now() - LARGE_EVERY)),
             )
         )
@@ -104,7 +104,10 @@ def _due() -> Any:
 
 def count_launch(session: Session, launch: Launch) -> None:
     """Roll up one launch anew, in the present transaction."""
-    now = clock.now()
+    # Read before the rows, and compared for being another: whatever is counted from here on has it made again.
+    counted_at = session.scalar(
+        select(func.max(LaunchTotals.counted_at)).where(LaunchTotals.launch_id == launch.id)
+    ) or clock.now()
     domain = func.lower(func.split_part(Delivery.address, "@", 2))
     mine = (Delivery.launch_id == launch.id, Delivery.status.in_(_TRIED), Delivery.settled_at.is_not(None))
     largest: Sequence[str] = session.scalars(
@@ -132,7 +135,7 @@ def count_launch(session: Session, launch: Launch) -> None:
     session.execute(delete(DomainDay).where(DomainDay.launch_id == launch.id))
     if found:
         session.execute(insert(DomainDay), found)
-    statement = insert(DomainCount).values(launch_id=launch.id, partner_id=launch.partner_id, counted_at=now)
+    statement = insert(DomainCount).values(launch_id=launch.id, partner_id=launch.partner_id, counted_at=counted_at)
     session.execute(
         statement.on_conflict_do_update(index_elements=["launch_id"], set_={"counted_at": statement.excluded.counted_at})
     )

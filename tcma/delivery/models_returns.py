@@ -117,7 +117,7 @@ class DomainDay(Base):
 
 
 class DomainCount(Base):
-    """When a launch's DomainDay rows were last made."""
+    """After which count of a launch's totals its DomainDay rows were made: LaunchTotals.counted_at of then."""
 
     __tablename__ = "domain_counts"
     __tenancy__ = private("partner_id")

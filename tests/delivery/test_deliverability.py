@@ -87,6 +87,16 @@ def test_what_comes_back_later_is_rolled_up_anew(sink: SmtpSink, cast: Cast) -> 
     assert read(cast.partner_marketer).whole.came_back == 1
 
 
+def test_a_count_under_an_older_clock_is_not_missed(sink: SmtpSink, cast: Cast) -> None:
+    launch = make_started(cast, contacts=3)
+    engine.run_lane(launch.partner_id, launch.id)
+    with later(600):
+        rolled(launch)
+    came_back(launch, 0, ReportKind.HARD)
+    rolled(launch)
+    assert read(cast.partner_marketer).whole.came_back == 1
+
+
 def test_only_the_largest_domains_stand_by_name(sink: SmtpSink, cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     launch = make_started(cast, contacts=6)
     rows = deliveries_of(launch)
