@@ -129,7 +129,7 @@ def read_mail(raw: bytes) -> Report:
 def _known_words(mail: Message) -> tuple[frozenset[bytes], frozenset[bytes]]:
     """The recipients that flufl.bounce finds refused for now and for good."""
     try:
-        return all_failures(mail)  # type: ignore[no-any-return]
+        return all_failures(mail)
     except Exception as error:
         # Its detectors expect the mails of their servers and fall over others, such as one without From.
         log.info("bounce_not_recognised", error=type(error).__name__)
