@@ -50,6 +50,14 @@ def start_launch(launch_id: UUID) -> Response:
     return _moved(lambda session: services.start_launch(session, g.actor, launch_id), 202)
 
 
+@blp.post("/<uuid:launch_id>/sender")
+@blp.arguments(senders_api.SenderChoiceIn)
+@blp.response(200, shapes.LaunchOut)
+def choose_sender(given: dict[str, Any], launch_id: UUID) -> Response:
+    """Before the start: whom the mail is from."""
+    return _moved(lambda session: services.choose_sender(session, g.actor, launch_id, sender=given["sender"]), 200)
+
+
 @blp.post("/<uuid:launch_id>/schedule")
 @blp.arguments(shapes.ScheduleIn)
 @blp.response(200, shapes.LaunchOut)

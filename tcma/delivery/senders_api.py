@@ -72,6 +72,13 @@ class SenderChangeIn(Schema):
     reply_to = fields.String(validate=validate.Length(0, 254))
 
 
+class SenderChoiceIn(Schema):
+    sender = fields.String(
+        required=True, validate=validate.Length(0, 64),
+        metadata={"description": "The id of a verified sender, `platform`, or empty for the default."},
+    )  # fmt: skip
+
+
 def _detail(sender_id: UUID) -> dict[str, Any]:
     row: SendingIdentity = senders.get_sender(db.session, g.actor, sender_id)
     names = ("id", "name", "address", "reply_to", "domain", "status", "is_default", "verified_at")

@@ -577,6 +577,24 @@ def test_a_sender_over_the_api(names: DnsServer, client: FlaskClient, cast: Cast
     assert {"/api/v1/senders", "/api/v1/senders/{sender_id}/check"} <= set(paths)
 
 
+def test_a_launch_chooses_its_sender_over_the_api(
+    names: DnsServer, sink: SmtpSink, client: FlaskClient, cast: Cast
+) -> None:
+    sender_id = make_verified(names, cast.partner_admin)
+    launch = make_draft(cast)
+    keys = cast.key(cast.partner_marketer)
+    root = f"/api/v1/launches/{launch.id}"
+    for wrong in ("what", str(launch.id)):
+        refused = client.post(f"{root}/sender", json={"sender": wrong}, headers=keys, base_url=APP)
+        assert refused.status_code == 422
+    chosen = client.post(f"{root}/sender", json={"sender": str(sender_id)}, headers=keys, base_url=APP)
+    assert chosen.status_code == 200
+    assert client.post(f"{root}/start", headers=keys, base_url=APP).status_code == 202
+    assert (launch_now(launch).sender or {})["identity_id"] == str(sender_id)
+    late = client.post(f"{root}/sender", json={"sender": ""}, headers=keys, base_url=APP)
+    assert late.status_code == 409
+
+
 # -- the platform's own domain ------------------------------------------------------------------------
 
 
