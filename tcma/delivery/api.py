@@ -15,14 +15,14 @@ from tcma.access import Permission
 from tcma.campaigns import queries as campaign_queries
 from tcma.campaigns.models import Launch
 from tcma.db import db, unit_of_work
-from tcma.delivery import mails, pacing, preflight, queries, senders_api, services
+from tcma.delivery import mails, pacing, preflight, queries, returns_api, senders_api, services
 from tcma.delivery import schemas as shapes
 from tcma.delivery.models import TestMail
 from tcma.delivery.windows import Window
 from tcma.idempotency import answer_once
 
 blp = Blueprint("api_delivery", __name__, url_prefix="/launches", description="Launches from their start on")
-blueprints = [blp, senders_api.blp]
+blueprints = [blp, senders_api.blp, returns_api.blp]
 
 
 @blp.get("/<uuid:launch_id>/preflight")

@@ -20,9 +20,9 @@ from tcma.audience.models import Suppression
 from tcma.audience.states import SuppressionReason, SuppressionScope
 from tcma.campaigns.models import Launch
 from tcma.db import bind, elevated
-from tcma.delivery import planning, tracking
+from tcma.delivery import tracking
 from tcma.delivery.models import Delivery
-from tcma.delivery.returns_unknown import settle_unknown
+from tcma.delivery.returns_unknown import count_soon, settle_unknown
 from tcma.delivery.states import DeliveryStatus
 from tcma.delivery.tokens import Purpose
 from tcma.delivery.tracking import Visit
@@ -124,7 +124,7 @@ def save(session: Session, token: str, *, choice: str, no_tracking: bool, visit:
             audience_services.edit_contact(session, actor, contact.id, no_tracking=no_tracking)
     settle_unknown(session, [delivery.id], DeliveryStatus.SENT, answer="The reader chose what to get, by its link.")
     session.flush()
-    planning.count_totals(session, launch)
+    count_soon(session, launch)
     bind(session, None)
     return read(session, token)
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from tcma import clock
 from tcma.campaigns.models import Launch
 from tcma.db import among
-from tcma.delivery.models import Delivery
+from tcma.delivery import planning
+from tcma.delivery.models import Delivery, LaunchTotals
 from tcma.delivery.models_returns import TouchedLaunch
 from tcma.delivery.states import DeliveryStatus
+
+COUNTED_AT_ONCE = 5000
+"""Deliveries of a launch up to which a reader's answer waits for the count."""
 
 
 def settle_unknown(
@@ -27,6 +31,15 @@ def settle_unknown(
         execution_options={"synchronize_session": False},
     )
     return int(getattr(done, "rowcount", 0))
+
+
+def count_soon(session: Session, launch: Launch) -> None:
+    """Count the launch's totals anew: now, or with a sweep where that means reading many rows."""
+    planned = session.scalar(select(func.sum(LaunchTotals.planned)).where(LaunchTotals.launch_id == launch.id))
+    if (planned or 0) > COUNTED_AT_ONCE:
+        touch(session, launch)
+    else:
+        planning.count_totals(session, launch)
 
 
 def touch(session: Session, launch: Launch) -> None:

@@ -27,7 +27,7 @@ from tcma.delivery import composing, planning, queries, tokens
 from tcma.delivery.classify import Hit, classify
 from tcma.delivery.models import Classification, Delivery, Event, LaunchTouch, LoadBatch, SpoolOffset
 from tcma.delivery.places import spool_folder
-from tcma.delivery.returns_unknown import settle_unknown
+from tcma.delivery.returns_unknown import count_soon, settle_unknown
 from tcma.delivery.spool import Segment, Spool, loading, segments
 from tcma.delivery.states import DeliveryStatus, EventClass, EventKind
 from tcma.delivery.tokens import Purpose
@@ -130,7 +130,7 @@ def unsubscribe(session: Session, token: str, visit: Visit, *, source: str = ONE
     delivery, launch = delivery_of_token(session, data)
     bind(session, Actor.system(launch.partner_id, Kind.PARTNER))
     unsubscribe_delivery(session, delivery, launch, visit, source=source)
-    planning.count_totals(session, launch)
+    count_soon(session, launch)
 
 
 def unsubscribe_delivery(session: Session, delivery: Delivery, launch: Launch, visit: Visit, *, source: str) -> None:

@@ -162,6 +162,26 @@ def test_only_the_partner_decides(sink: SmtpSink, cast: Cast) -> None:
     assert "Treat as sent" not in page_of(cast, cast.channel_manager, f"/launches/{launch.id}")
 
 
+def test_the_api_decides_by_the_same_services(sink: SmtpSink, cast: Cast) -> None:
+    launch = with_unknown(cast, sink, unknown=2)
+    place = f"/api/v1/launches/{launch.id}"
+    with cast.app.app_context():
+        browser, key = cast.app.test_client(), cast.key(cast.partner_marketer)
+        assert browser.post(f"{place}/unknown", json={"decision": "again"}, headers=key).status_code == 422
+        assert browser.post(f"{place}/unknown", json={"decision": "again", "expected": 1}, headers=key).status_code == 409
+        once = {**key, "Idempotency-Key": "a-key-of-ours"}
+        asked = {"decision": "again", "expected": 2}
+        answers = [browser.post(f"{place}/unknown", json=asked, headers=once).json for _ in range(2)]
+        assert answers == [{"deliveries": 2}, {"deliveries": 2}]
+        assert browser.post(f"{place}/retry", json={}, headers=key).json == {"deliveries": 0}
+        assert browser.post(f"{place}/unknown", json={"decision": "sent"}, headers=cast.key(cast.rival)).status_code == 404
+        found = browser.get("/api/v1/deliverability?days=7", headers=key).json
+        assert (len(found["days"]), found["whole"]["came_back"]) == (7, 0)
+    db.session.expunge_all()
+    engine.run_lane(launch.partner_id, launch.id)
+    assert totals_of(launch) == Totals(planned=3, sent=3)
+
+
 @pytest.mark.parametrize("kind", ["open", "click", "unsubscribe"])
 def test_what_a_reader_does_settles_an_unknown_delivery(sink: SmtpSink, cast: Cast, app: Flask, kind: str) -> None:
     from tcma.delivery import mails
