@@ -110,4 +110,4 @@ def _tell_ses(actor: Actor, domain_id: UUID, name: str, keys: list[KeyRecord], s
     finding = ses.register_domain(settings(), name, selector=selector, private_key=private)
     seen.add(finding)
     seen.provider_ok = finding.verdict == "pass"
-    seen.unsure = seen.unsure or finding.verdict == "unsure"
+    seen.unsure = seen.unsure or finding.verdict in ("unsure", "warn")

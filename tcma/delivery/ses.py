@@ -199,7 +199,7 @@ def register_domain(conf: Settings, domain: str, *, selector: str, private_key: 
     """Have SES send for `domain` and sign with our key, so that one record in the DNS serves both.
 
     `private_key` is PKCS #1 in base64. Called again it gives SES the key of a later selector. The finding passes once
-    SES has seen the record as well, which takes it some minutes.
+    SES has seen the record as well, which takes it some minutes (`warn` until then, which is no verdict).
     """
     signing = {"DomainSigningSelector": selector, "DomainSigningPrivateKey": private_key}
     try:
@@ -219,8 +219,12 @@ def register_domain(conf: Settings, domain: str, *, selector: str, private_key: 
         return Finding("ses", "unsure", domain, [], detail, "We try again by ourselves. If it stays, tell the operator.")
     if state.get("VerifiedForSendingStatus"):
         return Finding("ses", "pass", domain, [], "Amazon SES, which carries your mail, accepts the domain.")
-    detail = "Amazon SES, which carries your mail, has not seen the records yet."
-    return Finding("ses", "fail", domain, [], detail, "Wait some minutes, then check again.")
+    status = state.get("DkimAttributes", {}).get("Status", "")
+    if status in ("PENDING", "NOT_STARTED", "TEMPORARY_FAILURE"):
+        detail = "Amazon SES, which carries your mail, is still looking at the records."
+        return Finding("ses", "warn", domain, [], detail, "Wait some minutes, then check again.")
+    detail = "Amazon SES, which carries your mail, does not accept the domain."
+    return Finding("ses", "fail", domain, [], detail, "Check again in an hour. If it stays, tell the operator.")
 
 
 @dataclass(frozen=True, slots=True)
