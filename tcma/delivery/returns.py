@@ -83,6 +83,9 @@ def _process(return_id: int) -> bool:
     except (ValueError, sns.Refused) as error:
         # It will read no better next time.
         _give_up(return_id, str(error))
+    except returns_policy.NotYet as error:
+        _try_later(return_id, str(error))
+        return False
     except Exception as error:
         log.warning("return_not_processed", id=return_id, error=type(error).__name__, exc_info=True)
         _try_later(return_id, f"{type(error).__name__}: {error}")

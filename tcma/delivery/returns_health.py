@@ -33,6 +33,7 @@ from tcma.delivery import bounces, planning, returns_policy
 from tcma.delivery.bounces import Report, ReportKind
 from tcma.delivery.models import Delivery, Event, LaunchTotals
 from tcma.delivery.models_returns import LaunchAlarm, TouchedLaunch
+from tcma.delivery.returns_unknown import settle_by_events, touch
 from tcma.delivery.states import AlarmKind, DeliveryStatus, EventKind
 
 log = structlog.get_logger(__name__)
@@ -242,7 +243,8 @@ def _tell(
 def note_refusals() -> int:
     """Treat what servers refused while we were sending like what came back later; how many. For a sweep.
 
-    A refusal at once and a bounce an hour later say the same about an address and about us.
+    A refusal at once and a bounce an hour later say the same about an address and about us. What came back before its
+    delivery was known to be unknown settles it here too.
     """
     since = clock.now() - LOOK_BACK
     with unit_of_work(None) as session, elevated(session, "a sweep looks for refusals of running launches"):
@@ -281,4 +283,8 @@ def _note_refusals(partner_id: UUID, launch_id: UUID, since: datetime) -> int:
             kind = bounces.judge(reason or "", answer or "", code=code)
             report = Report(kind, delivery_id=delivery_id, status=reason or "", text=f"{code} {answer or ''}".strip())
             returns_policy.apply(session, report, source="smtp")
+    with unit_of_work(Actor.system(partner_id, Kind.PARTNER)) as session:
+        launch = session.get(Launch, launch_id)
+        if launch is not None and settle_by_events(session, launch_id):
+            touch(session, launch)
     return len(rows)

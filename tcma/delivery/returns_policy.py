@@ -35,8 +35,15 @@ SOFT_PAUSE = timedelta(days=30)
 UNMATCHED, TEST = "unmatched", "test"
 
 
+class NotYet(Exception):
+    """The delivery is being handed over right now: the report is true, and read again once that is recorded."""
+
+
 def apply(session: Session, report: Report, *, source: str) -> str:
-    """Act on one report, in the present transaction; what came of it, in one word. A repeat changes nothing."""
+    """Act on one report, in the present transaction; what came of it, in one word. A repeat changes nothing.
+
+    Raises NotYet for a delivery without a verdict of its own, for a report of its arrival may have to settle it.
+    """
     if report.kind in (ReportKind.NOTHING, ReportKind.DELAYED):
         return str(report.kind)
     if report.delivery_id == 0:
@@ -45,6 +52,8 @@ def apply(session: Session, report: Report, *, source: str) -> str:
     if found is None:
         return UNMATCHED
     delivery, launch = found
+    if report.kind is ReportKind.DELIVERED and delivery.status is DeliveryStatus.SENDING:
+        raise NotYet(f"Delivery {delivery.id} is being handed over.")
     actor = Actor.system(launch.partner_id, Kind.PARTNER)
     bind(session, actor)
     settle_unknown(session, [delivery.id], *_proof(report), answer=plain(report.text) or f"Known by: {report.kind}.")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -12,9 +13,9 @@ from tcma import clock
 from tcma.campaigns.models import Launch
 from tcma.db import among
 from tcma.delivery import planning
-from tcma.delivery.models import Delivery, LaunchTotals
+from tcma.delivery.models import Delivery, Event, LaunchTotals
 from tcma.delivery.models_returns import TouchedLaunch
-from tcma.delivery.states import DeliveryStatus
+from tcma.delivery.states import DeliveryStatus, EventKind
 
 COUNTED_AT_ONCE = 5000
 """Deliveries of a launch up to which a reader's answer waits for the count."""
@@ -31,6 +32,35 @@ def settle_unknown(
         execution_options={"synchronize_session": False},
     )
     return int(getattr(done, "rowcount", 0))
+
+
+def settle_by_events(session: Session, launch_id: UUID) -> int:
+    """Settle unknown deliveries of a launch by what came back before they were known to be unknown; how many.
+
+    A worker that dies is noticed minutes later, and a click or a bounce may be quicker.
+    """
+    bounced = _has_event(Event.kind == EventKind.BOUNCE)
+    done = 0
+    for condition, values in (
+        (bounced, {"status": DeliveryStatus.FAILED, "reason": "bounced", "response": "It came back."}),
+        (_has_event(Event.kind != EventKind.BOUNCE), {"status": DeliveryStatus.SENT, "reason": None, "response": "Its reader was heard of."}),
+    ):
+        result = session.execute(
+            update(Delivery)
+            .where(Delivery.launch_id == launch_id, Delivery.status == DeliveryStatus.UNKNOWN, condition)
+            .values(**values),
+            execution_options={"synchronize_session": False},
+        )
+        done += int(getattr(result, "rowcount", 0))
+    return done
+
+
+def _has_event(kind: ColumnElement[bool]) -> ColumnElement[bool]:
+    return (
+        select(Event.id)
+        .where(Event.partner_id == Delivery.partner_id, Event.delivery_id == Delivery.id, kind)
+        .exists()
+    )
 
 
 def count_soon(session: Session, launch: Launch) -> None:

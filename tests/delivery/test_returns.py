@@ -261,6 +261,35 @@ def test_an_unknown_delivery_is_settled_by_what_comes_back(
         assert totals_of(launch).unknown == 0
 
 
+def test_an_arrival_told_before_the_worker_is_known_to_be_dead_settles_it_later(post: Post, cast: Cast) -> None:
+    launch = sent_launch(cast)
+    row = deliveries_of(launch)[0]
+    set_status(row, DeliveryStatus.SENDING, worker="gone.1", lease_until=clock.now())
+    post.ses(ses("Delivery", row))
+    assert (last_return().processed_at, deliveries_of(launch)[0].status) == (None, DeliveryStatus.SENDING)
+    set_status(row, DeliveryStatus.UNKNOWN, worker=None, lease_until=None)
+    with later(2):
+        returns.process_due()
+    assert deliveries_of(launch)[0].status is DeliveryStatus.SENT
+    assert last_return().outcome == "delivered"
+
+
+@pytest.mark.parametrize(("kind", "status"), [("bounce", DeliveryStatus.FAILED), ("complaint", DeliveryStatus.SENT)])
+def test_what_came_back_before_a_delivery_was_unknown_settles_it(
+    post: Post, cast: Cast, kind: str, status: DeliveryStatus
+) -> None:
+    launch = sent_launch(cast)
+    row = deliveries_of(launch)[0]
+    set_status(row, DeliveryStatus.SENDING, worker="gone.1", lease_until=clock.now())
+    post.ses({"bounce": ses_bounce, "complaint": ses_complaint}[kind](row))
+    assert deliveries_of(launch)[0].status is DeliveryStatus.SENDING
+    set_status(row, DeliveryStatus.UNKNOWN, worker=None, lease_until=None)
+    returns_health.note_refusals()
+    returns_health.recount()
+    assert deliveries_of(launch)[0].status is status
+    assert totals_of(launch).unknown == 0
+
+
 def test_a_notification_that_names_no_delivery_is_kept_and_changes_nothing(post: Post, cast: Cast) -> None:
     launch = sent_launch(cast)
     row = deliveries_of(launch)[0]
