@@ -33,7 +33,7 @@ REMIND_SECONDS = 15
 # A part that fails this often before it was ever ready will not mend itself.
 MOST_FAILED_STARTS = 3
 # Nothing is stopped before what sends it work.
-STOP_STAGES = (("demo",), ("web",), ("scheduler",), ("delivery", "worker"), ("mailbox",))
+STOP_STAGES = (("demo",), ("web",), ("scheduler",), ("delivery", "worker"), ("mailbox", "inbound"))
 COLOURS = (36, 33, 35, 32, 34, 31)
 
 
@@ -112,6 +112,8 @@ class Supervisor:
         conf = self.conf
         if not conf.smtp_url and not conf.ses_region:
             self.parts.append(self._part("mailbox", ["mailbox"]))
+        elif conf.return_domain:
+            self.parts.append(self._part("inbound", ["inbound"]))
         # Deliveries have a worker of their own: a long launch holds up nothing else.
         self.parts.append(self._part("worker", ["worker", "--queues=default,tracking"]))
         self.parts.append(self._part("delivery", ["worker", "--queues=delivery"]))
@@ -148,6 +150,8 @@ class Supervisor:
         wanted = [("web server", self.conf.host, self.conf.port, "tcma up --port")]
         if not self.conf.smtp_url and not self.conf.ses_region:
             wanted.append(("mailbox", "127.0.0.1", self.conf.mailbox_smtp_port, "TCMA_MAILBOX_PORT="))
+        elif self.conf.return_domain:
+            wanted.append(("mail that comes back", self.conf.inbound_host, self.conf.inbound_port, "TCMA_INBOUND_PORT="))
         for what, host, port, how in wanted:
             problem = port_problem(host, port)
             if problem:
@@ -183,6 +187,8 @@ class Supervisor:
         if not conf.smtp_url and not conf.ses_region:
             smtp = f"SMTP on 127.0.0.1:{conf.mailbox_smtp_port}"
             rows.append(("Mailbox", f"{conf.public_origin}/mailbox ({smtp})"))
+        elif conf.return_domain:
+            rows.append(("Returns", f"SMTP on {conf.inbound_host}:{conf.inbound_port} for {conf.return_domain}"))
         rows.append(("API", f"{conf.public_origin}/api/v1/openapi.json"))
         rows.append(("Docs", str(REPO / "docs")))
         rows.append(("Data", str(conf.data_dir)))

@@ -159,7 +159,7 @@ class Listener:
 
         return Counted(
             self._handler, data_size_limit=LARGEST_MAIL, enable_SMTPUTF8=False, ident="tcma", timeout=PATIENCE_SECONDS,
-            loop=asyncio.get_running_loop(),
+            hostname=settings().returns_at, loop=asyncio.get_running_loop(),
         )  # fmt: skip
 
     async def serve(self, ended: asyncio.Event, on_ready: Callable[[int], None]) -> None:
