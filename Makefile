@@ -41,8 +41,10 @@ lint: setup-dev  ## Check style, types and who imports whom
 bench: setup-dev  ## Measure, print the table, write benchmarks/results.json (ONLY=name)
 	@$(PY) -m benchmarks $(if $(ONLY),--only $(ONLY))
 
-shots: setup-dev  ## Take the screenshots of the README from a running product; needs Chromium
+shots: setup-dev  ## Take the screenshots of the README: from a running product, and from the story; needs Chromium
 	@$(PY) -m docs.shots $(ARGS)
+	@rm -f docs/shots/story/*.png
+	@STORY_SHOTS="$(CURDIR)/docs/shots/story" $(PY) -m pytest -q tests/e2e/test_story.py
 
 setup: .make/package .make/vendor  ## Install what running needs (done by run)
 

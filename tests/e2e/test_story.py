@@ -6,6 +6,7 @@ which a mail server of the test receives.
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import time
@@ -66,9 +67,13 @@ class Story:
         return path
 
     def shoot(self, page: Page, name: str) -> None:
-        """Keep a picture of the page as the reader sees it."""
-        path = self.folder / f"{len(self.shots) + 1:02}-{name}.png"
-        page.screenshot(path=path)
+        """Keep a picture of the page as the reader sees it; with STORY_SHOTS in that folder, as `make shots` does."""
+        folder = Path(os.environ.get("STORY_SHOTS") or self.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{len(self.shots) + 1:02}-{name}.png"
+        for frame in page.frames:
+            frame.wait_for_load_state("load")
+        page.screenshot(path=path, animations="disabled")
         self.shots.append(path)
 
 
