@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 
 from kombu.connection import Connection as BrokerConnection
@@ -183,6 +183,25 @@ def sender(connection: Connection, conf: Settings) -> Finding:
     return "ok", f"{conf.platform_sender}; signed here.", ""
 
 
+def provider(connection: Connection, conf: Settings) -> Finding:
+    """Whether the mail server takes mail: sending rests while it does not, and tries again by itself."""
+    if connection.scalar(text("SELECT to_regclass('public.provider_breakers') IS NULL")):
+        return "warn", "The table of mail servers in trouble is missing.", "Run: tcma migrate"
+    shut = connection.execute(
+        text(
+            "SELECT provider, open_until, last_error FROM provider_breakers"
+            " WHERE open_until > :now ORDER BY open_until LIMIT 1"
+        ),
+        {"now": clock.now()},
+    ).one_or_none()
+    if shut is None:
+        return "ok", "The mail server takes mail, by all that was tried last.", ""
+    mend = "Nothing is lost; see that the server runs and lets this service in. It is tried again by itself."
+    next_try = f"{shut.open_until.astimezone(UTC):%H:%M} UTC"
+    words = shut.last_error.rstrip(".")
+    return "warn", f"The mail server takes no mail now ({shut.provider}): {words}. Next try at {next_try}.", mend
+
+
 CHECKS: dict[str, Callable[[Connection, Settings], Finding]] = {
     "database": server,
     "clock": clocks,
@@ -193,4 +212,5 @@ CHECKS: dict[str, Callable[[Connection, Settings], Finding]] = {
     "workers": workers,
     "sweeps": sweeps,
     "sender": sender,
+    "sending": provider,
 }

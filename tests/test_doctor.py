@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -128,6 +129,27 @@ def test_mail_is_greeted_for_real(conf: Settings) -> None:
     row = doctor.check_mail(here)
     assert row.state is State.FAIL
     assert "TCMA_SMTP_URL" in row.mend
+
+
+def test_a_mail_server_in_trouble_is_told_with_its_words_and_the_next_try(
+    conf: Settings, cluster: EmbeddedPostgres, spoilt: str
+) -> None:
+    here = conf.model_copy(update={"database_url": cluster.url("tcma_app", database=spoilt)})
+    assert found(doctor.examine(here), "sending").state is State.OK
+    until = clock.now() + timedelta(minutes=5)
+    engine = create_engine(str(here.database_url))
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO provider_breakers VALUES ('smtp.example:25', 1, :until, '421 closed for now', :until)"),
+            {"until": until},
+        )
+    row = found(doctor.examine(here), "sending")
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM provider_breakers"))
+    engine.dispose()
+    assert row.state is State.WARN
+    assert "421 closed for now" in row.found
+    assert f"Next try at {until:%H:%M} UTC" in row.found
 
 
 def test_a_broker_that_does_not_answer_fails(conf: Settings) -> None:

@@ -1,4 +1,4 @@
-"""Background work of the audience: imports. The row says what is due; a lost message only delays it."""
+"""Background work of the audience: imports, and files that were left over. The row says what is due; a lost message only delays it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from celery import shared_task
 
 from tcma import jobs
 from tcma.access import Actor, Kind
-from tcma.audience import imports
+from tcma.audience import imports, leftovers
 from tcma.db import unit_of_work
 from tcma.sweeps import Sweep
 
-SWEEPS = (Sweep("tcma.audience.sweep_imports", every_seconds=15),)
+SWEEPS = (
+    Sweep("tcma.audience.sweep_imports", every_seconds=15),
+    Sweep("tcma.audience.sweep_leftovers", every_seconds=3600),
+)
 
 
 @shared_task(name="tcma.audience.run_import")  # type: ignore[untyped-decorator]
@@ -26,3 +29,11 @@ def sweep_imports() -> None:
         due = imports.sweep_due(session)
     for partner_id, import_id in due:
         jobs.send("tcma.audience.run_import", [str(partner_id), str(import_id)])
+
+
+@shared_task(name="tcma.audience.sweep_leftovers")  # type: ignore[untyped-decorator]
+def sweep_leftovers() -> None:
+    """Files of contacts that nobody needs any more."""
+    leftovers.remove_temporary()
+    leftovers.cancel_forgotten()
+    leftovers.remove_unreferenced()

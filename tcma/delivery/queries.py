@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from tcma import clock
 from tcma.access import Actor
 from tcma.campaigns import queries as campaign_queries
 from tcma.campaigns.models import Launch
@@ -105,24 +103,6 @@ def launch_counts(session: Session, actor: Actor) -> dict[LaunchStatus, int]:
     mine = Launch.partner_id if actor.is_partner else Launch.vendor_id
     statement = select(Launch.status, func.count()).where(mine == actor.organization_id).group_by(Launch.status)
     return {row[0]: row[1] for row in session.execute(statement)}
-
-
-def rate(session: Session, launch_id: UUID, *, seconds: int = 10) -> int:
-    """Deliveries of a launch settled a second, over the last `seconds`."""
-    since = clock.now() - timedelta(seconds=seconds)
-    statement = select(func.count()).where(Delivery.launch_id == launch_id, Delivery.settled_at > since)
-    return round((session.scalar(statement) or 0) / seconds)
-
-
-def reasons(session: Session, launch_id: UUID) -> list[tuple[DeliveryStatus, str, int]]:
-    """(status, reason, how many) for all that was not simply sent, most first."""
-    statement = (
-        select(Delivery.status, func.coalesce(Delivery.reason, ""), func.count())
-        .where(Delivery.launch_id == launch_id, Delivery.status.not_in([DeliveryStatus.SENT]))
-        .group_by(Delivery.status, Delivery.reason)
-        .order_by(func.count().desc())
-    )
-    return [(row[0], row[1], row[2]) for row in session.execute(statement)]
 
 
 def list_deliveries(

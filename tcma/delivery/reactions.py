@@ -54,7 +54,7 @@ def stop_recalled(session: Session, actor: Actor, happened: events.CampaignRecal
         Launch.campaign_id == happened.campaign_id,
         Launch.status.in_([*_UNSTARTED, LaunchStatus.SENDING]),
     )
-    for launch in session.scalars(statement.with_for_update()):
+    for launch in session.scalars(statement.with_for_update().execution_options(populate_existing=True)):
         if launch.status is LaunchStatus.SENDING:
             launch.pause(by=actor, at=clock.now(), reason="The vendor took the campaign back.")
         else:
@@ -69,6 +69,6 @@ def pause_suspended(session: Session, actor: Actor, happened: events.Partnership
         Launch.partner_id == happened.partner_id,
         Launch.status == LaunchStatus.SENDING,
     )
-    for launch in session.scalars(statement.with_for_update()):
+    for launch in session.scalars(statement.with_for_update().execution_options(populate_existing=True)):
         launch.pause(by=actor, at=clock.now(), reason="The partnership is suspended.")
     session.flush()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from tcma.delivery import (
     deliverability_pages,
+    metrics,
     returns_hooks,
     returns_metrics,
     returns_pages,
     routes_deliveries,
     routes_launch,
     routes_launches,
+    routes_live,
     routes_mailbox,
     routes_public,
     senders_pages,
@@ -18,6 +20,6 @@ from tcma.delivery.blueprint import bp
 
 blueprints = [bp]
 MODULES = (
-    deliverability_pages, returns_hooks, returns_metrics, returns_pages, routes_deliveries, routes_launch, routes_launches,
-    routes_mailbox, routes_public, senders_pages,
+    deliverability_pages, metrics, returns_hooks, returns_metrics, returns_pages, routes_deliveries, routes_launch, routes_launches,
+    routes_live, routes_mailbox, routes_public, senders_pages,
 )  # fmt: skip

@@ -13,11 +13,10 @@ from tcma.access import Permission
 from tcma.campaigns import queries as campaign_queries
 from tcma.csvfile import Cell
 from tcma.db import db
-from tcma.delivery import mails, queries
+from tcma.delivery import mails, queries, reasons
 from tcma.delivery.blueprint import Page, bp, framed
 from tcma.delivery.bounces import ReportKind
 from tcma.delivery.models import Delivery, Event
-from tcma.delivery.routes_launch import REASONS
 from tcma.delivery.routes_launches import csv_answer, here
 from tcma.delivery.states import DeliveryStatus, EventKind
 from tcma.errors import NotFound
@@ -47,7 +46,7 @@ def deliveries(launch_id: UUID) -> Page:
     rows = found[:ROWS]
     return render_template(
         "delivery/deliveries.html", launch=launch, rows=rows, totals=queries.totals(db.session, launch_id),
-        reasons_words=REASONS, states=list(DeliveryStatus), newer=here(after=None) if after else None,
+        why=reasons.words, states=list(DeliveryStatus), newer=here(after=None) if after else None,
         older=here(after=rows[-1].id) if len(found) > ROWS else None,
     )  # fmt: skip
 
@@ -73,7 +72,7 @@ def delivery(launch_id: UUID, delivery_id: int) -> Page:
     except NotFound:
         mail = None
     return render_template(
-        "delivery/delivery.html", launch=launch, row=row, mail=mail, history=_timeline(row, mail), reasons_words=REASONS
+        "delivery/delivery.html", launch=launch, row=row, mail=mail, history=_timeline(row, mail), why=reasons.words
     )
 
 

@@ -1,23 +1,19 @@
-"""One launch: the four steps before its start on one page, and the live page after it."""
+"""One launch before its start: the four steps on one page, and every verb. The page after it: `routes_live`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from flask import Response, flash, g, redirect, render_template, request, url_for
-from flask_babel import format_timedelta
+from flask import flash, g, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_wtf import FlaskForm
 from sqlalchemy.orm import Session
 from wtforms.fields.choices import SelectChoice
 
-from tcma import audit
 from tcma.access import Permission
-from tcma.accounts import queries as account_queries
-from tcma.accounts.models import Organization
 from tcma.audience import queries as audience_queries
 from tcma.campaigns import launches as campaign_launches
 from tcma.campaigns import queries as campaign_queries
@@ -25,34 +21,17 @@ from tcma.campaigns import slots
 from tcma.campaigns.models import Launch
 from tcma.campaigns.states import LaunchStatus
 from tcma.db import db, unit_of_work
-from tcma.delivery import (
-    pacing,
-    preflight,
-    queries,
-    returns_decisions,
-    returns_health,
-    senders,
-    senders_choice,
-    services,
-)
+from tcma.delivery import marks, pacing, preflight, queries, routes_live, senders, senders_choice, services
 from tcma.delivery.blueprint import Page, bp, framed
 from tcma.delivery.forms import PREFIX, AudienceForm, TestMailForm, WhenForm, put_faults, slots_form, typed_slots
 from tcma.delivery.pacing_forms import PaceForm
 from tcma.delivery.routes_launches import has
 from tcma.delivery.senders_forms import SenderChoiceForm
 from tcma.delivery.senders_states import SenderStatus
-from tcma.delivery.states import DeliveryStatus
-from tcma.errors import Invalid
+from tcma.errors import Invalid, Stale
 from tcma.show import reader_zone
 
 BEFORE_START = (LaunchStatus.DRAFT, LaunchStatus.SCHEDULED)
-REASONS = {
-    "suppressed_partner": "Unsubscribed from you, or bounced", "suppressed_vendor": "Refused this vendor",
-    "suppressed_platform": "Refused all mail of this service", "no_consent": "No consent on record",
-    "cancelled": "The launch was cancelled", "gave_up": "Refused for now, eight times",
-    "no_answer": "The connection was lost", "5.1.1": "No such mailbox", "5.2.2": "The mailbox is full",
-    "5.2.1": "The mailbox is switched off", "bounced": "It came back later",
-}  # fmt: skip
 
 
 @bp.get("/launches/<uuid:launch_id>")
@@ -62,24 +41,14 @@ def launch(launch_id: UUID) -> Page:
     mine = found.partner_id == g.actor.organization_id
     if mine and found.status in BEFORE_START:
         return _steps(found)
-    return render_template(
-        "delivery/launch.html", launch=found, mine=mine, reasons_words=REASONS, **_live(found, mine), **_open(found, mine)
-    )
-
-
-def _open(found: Launch, mine: bool) -> dict[str, Any]:
-    """What waits for a decision, and why the service paused the launch by itself."""
-    return {
-        "decisions": returns_decisions.waiting(db.session, found) if mine else None,
-        "alarm": returns_health.last_alarm(db.session, found.id), "alarm_words": returns_health.alarm_words,
-    }  # fmt: skip
+    return routes_live.page(found)
 
 
 # -- before the start ----------------------------------------------------------------------------------
 
 
-def _steps(found: Launch, *, forms: dict[str, FlaskForm] | None = None) -> Page:
-    """The page of the four steps; `forms` are those that came back with faults."""
+def _steps(found: Launch, *, forms: dict[str, FlaskForm] | None = None, stale: str = "") -> Page:
+    """The page of the four steps; `forms` are those that came back with faults, `stale` says what changed meanwhile."""
     session, actor = db.session, g.actor
     given = forms or {}
     verdicts = preflight.preflight(session, actor, found.id)
@@ -87,6 +56,8 @@ def _steps(found: Launch, *, forms: dict[str, FlaskForm] | None = None) -> Page:
     version = campaign_queries.get_version(session, found.campaign_version_id)
     defined = slots.parse_slots(version.slots)
     counts = audience_queries.audience_counts(session, found.partner_id, found.vendor_id, found.audience)
+    capped = pacing.count_capped(session, found)
+    counts["sendable"] -= capped
     test = given.get("test") or TestMailForm(formdata=None, address=actor.email)
     when = given.get("when") or WhenForm(
         formdata=None,
@@ -97,12 +68,14 @@ def _steps(found: Launch, *, forms: dict[str, FlaskForm] | None = None) -> Page:
         "delivery/launch_steps.html", launch=found, version=version, verdicts=verdicts, failed=failed, counts=counts,
         slots_form=given.get("slots") or slots_form(defined, found.slots), audience_form=given.get("audience") or
         _audience_form(found), when_form=when, test_form=test, PREFIX=PREFIX, defined=defined,
-        refusals=[(words, counts[key]) for key, words in preflight.REFUSALS.items() if counts.get(key)],
+        refusals=[(words, counts[key]) for key, words in preflight.REFUSALS.items() if counts.get(key)]
+        + ([(_("had as many mails lately as you allow"), capped)] if capped else []),
+        mark=marks.mark_of(session, found, people=counts["sendable"]), stale=stale,
         sender_form=given.get("sender") or _sender_form(found), pace_form=given.get("pace") or PaceForm.of(found),
-        vendor=_vendor(found), zone=reader_zone().key, tests=queries.test_mails(session, actor, found.id),
+        vendor=routes_live.name_of(found.vendor_id), zone=reader_zone().key, tests=queries.test_mails(session, actor, found.id),
         has=has, **_preview_values(found),
     )  # fmt: skip
-    return page, 422 if forms else 200
+    return page, 409 if stale else 422 if forms else 200
 
 
 def _sender_form(found: Launch, *, posted: bool = False) -> SenderChoiceForm:
@@ -117,15 +90,6 @@ def _sender_form(found: Launch, *, posted: bool = False) -> SenderChoiceForm:
         SelectChoice(senders_choice.VIA_PLATFORM, f"{platform['from_name']} <{platform['from_address']}>"),
     ] if own else []  # fmt: skip
     return form
-
-
-def _vendor(found: Launch) -> str:
-    return _name(found.vendor_id)
-
-
-def _name(organization_id: UUID) -> str:
-    known = db.session.get(Organization, organization_id)
-    return known.name if known else ""
 
 
 def _audience_form(found: Launch, *, posted: bool = False) -> AudienceForm:
@@ -199,8 +163,9 @@ def save_slots(launch_id: UUID) -> Page:
         put_faults(form, error, prefix=PREFIX)
     if request.headers.get("HX-Request"):
         again = campaign_queries.get_launch(db.session, g.actor, launch_id)
+        mark = marks.with_texts_of(request.form.get("mark", ""), marks.mark_of(db.session, again))
         return render_template(
-            "delivery/_preview.html", launch=again, wrong=wrong, saved=True, **_preview_values(again)
+            "delivery/_preview.html", launch=again, wrong=wrong, saved=True, mark=mark, **_preview_values(again)
         )
     if wrong:
         return _steps(campaign_queries.get_launch(db.session, g.actor, launch_id), forms={"slots": form})
@@ -236,16 +201,20 @@ def _ids(given: list[str] | None) -> list[UUID]:
 @bp.post("/launches/<uuid:launch_id>/schedule")
 def schedule(launch_id: UUID) -> Page:
     """Keep the chosen time, or take it back where “now” is chosen."""
+    services.require_own(db.session, g.actor, launch_id)
     form = WhenForm()
     try:
         with unit_of_work(g.actor) as session:
             if form.when.data == "later":
-                services.schedule_launch(session, g.actor, launch_id, at=form.moment(reader_zone()))
+                moment = form.moment(reader_zone())
+                services.schedule_launch(session, g.actor, launch_id, at=moment, mark=request.form.get("mark"))
             elif campaign_queries.get_launch(session, g.actor, launch_id).status is LaunchStatus.SCHEDULED:
                 services.unschedule_launch(session, g.actor, launch_id)
     except Invalid as error:
         put_faults(form, error)
         return _steps(campaign_queries.get_launch(db.session, g.actor, launch_id), forms={"when": form})
+    except Stale as error:
+        return _again(launch_id, error)
     flash(_("It starts at the chosen time.") if form.when.data == "later" else _("Saved."), "success")
     return _back(launch_id, "check")
 
@@ -253,6 +222,7 @@ def schedule(launch_id: UUID) -> Page:
 @bp.post("/launches/<uuid:launch_id>/pace")
 def save_pace(launch_id: UUID) -> Page:
     """The hours in which mail may arrive."""
+    services.require_own(db.session, g.actor, launch_id)
     form = PaceForm()
     try:
         if not form.validate():
@@ -283,6 +253,7 @@ def choose_sender(launch_id: UUID) -> Page:
 
 @bp.post("/launches/<uuid:launch_id>/test")
 def send_test(launch_id: UUID) -> Page:
+    services.require_own(db.session, g.actor, launch_id)
     form = TestMailForm()
     try:
         if not form.validate():
@@ -294,10 +265,17 @@ def send_test(launch_id: UUID) -> Page:
         found = campaign_queries.get_launch(db.session, g.actor, launch_id)
         if found.status in BEFORE_START:
             return _steps(found, forms={"test": form})
-        flash(error.message, "error")
-        return _back(launch_id, "")
+        return routes_live.page(found, test=form), 422
     flash(_("The test mail is on its way to %(address)s.", address=form.address.data), "success")
     return _back(launch_id, "check")
+
+
+def _again(launch_id: UUID, error: Stale) -> Page:
+    """The page as it is now, with what changed since the person looked; where it has started meanwhile, the error."""
+    found = campaign_queries.get_launch(db.session, g.actor, launch_id)
+    if found.status not in BEFORE_START:
+        raise error
+    return _steps(found, stale=error.message)
 
 
 @bp.post("/launches/<uuid:launch_id>/newer")
@@ -311,11 +289,14 @@ def take_newer_version(launch_id: UUID) -> Page:
 
 @bp.post("/launches/<uuid:launch_id>/start")
 def start(launch_id: UUID) -> Page:
+    verb = partial(services.start_launch, mark=request.form.get("mark"))
     try:
-        return _done(launch_id, services.start_launch, _("The launch has started. You may leave this page."))
+        return _done(launch_id, verb, _("The launch has started. You may leave this page."))
     except Invalid as error:
         flash(error.message, "error")
         return _back(launch_id, "check")
+    except Stale as error:
+        return _again(launch_id, error)
 
 
 @bp.post("/launches/<uuid:launch_id>/pause")
@@ -342,68 +323,3 @@ def _done(launch_id: UUID, verb: Callable[[Session, Any, UUID], Launch], words: 
 
 def _back(launch_id: UUID, anchor: str) -> Page:
     return redirect(url_for("delivery.launch", launch_id=launch_id, _anchor=anchor or None), 303)
-
-
-# -- after the start -----------------------------------------------------------------------------------
-
-
-def _live(found: Launch, mine: bool) -> dict[str, Any]:
-    """Totals, progress and what came back; rows and reasons for the partner only."""
-    session = db.session
-    counted = queries.shown_totals(session, g.actor, found)
-    rate = queries.rate(session, found.id) if mine and found.status is LaunchStatus.SENDING else 0
-    waiting = counted.pending + counted.sending
-    left = format_timedelta(timedelta(seconds=waiting / rate), threshold=0.9) if rate and waiting else None
-    links = {}
-    if mine:
-        links = {
-            str(one): url_for("delivery.deliveries", launch_id=found.id, status=str(one)) for one in DeliveryStatus
-        }
-    return {
-        "totals": counted, "links": links, "rate": rate, "left": left, "moving": found.status in
-        (LaunchStatus.PLANNING, LaunchStatus.SENDING), "back": queries.results(session, [found.id]).get(found.id, {}),
-        "reasons": queries.reasons(session, found.id) if mine else [], "vendor": _vendor(found), "has": has, "partner": _name(found.partner_id),
-        "history": _history(found), "test_form": TestMailForm(formdata=None, address=g.actor.email),
-        "landing_url": campaign_launches.landing_url(found),
-    }  # fmt: skip
-
-
-@bp.get("/launches/<uuid:launch_id>/progress")
-def progress(launch_id: UUID) -> Page:
-    """The moving part of the live page, for htmx; at the end it has the page reloaded, whose verbs differ then."""
-    g.actor.require(Permission.LAUNCH_READ)
-    found = campaign_queries.get_launch(db.session, g.actor, launch_id)
-    mine = found.partner_id == g.actor.organization_id
-    values = _live(found, mine)
-    if not values["moving"]:
-        return Response(status=204, headers={"HX-Refresh": "true"})
-    return render_template("delivery/_progress.html", launch=found, mine=mine, polled=True, **values)
-
-
-def _history(found: Launch) -> list[dict[str, Any]]:
-    words = {
-        "launch.create": (_("made this launch"), "plus", "neutral"), "launch.start": (_("started it"), "send", "info"),
-        "launch.schedule": (_("chose the time"), "clock", "info"),
-        "launch.unschedule": (_("took the time back"), "clock-off", "neutral"),
-        "launch.send": (_("began to send"), "mail-forward", "info"),
-        "launch.pause": (_("paused it"), "player-pause", "warn"),
-        "launch.resume": (_("resumed it"), "player-play", "info"),
-        "launch.finish": (_("finished"), "circle-check", "good"), "launch.cancel": (_("cancelled it"), "ban", "bad"),
-        "launch.change_sender": (_("changed the sender"), "mail", "warn"),
-        "launch.reopen": (_("sent some of it again"), "send", "info"),
-        "launch.unknown_as_sent": (_("counted unknown mails as sent"), "check", "info"),
-        "launch.unknown_again": (_("sent unknown mails again"), "send", "warn"),
-        "launch.retry_failed": (_("tried failed mails again"), "refresh", "info"),
-        "launch.not_started": (_("could not start"), "alert-triangle", "warn"),
-    }  # fmt: skip
-    # Colleagues know each other by name; to the vendor a partner's people are its members.
-    mine = found.partner_id == g.actor.organization_id
-    names = {one.user_id: one.user.name for one in account_queries.list_members(db.session, g.actor)} if mine else {}
-    items = []
-    for row in reversed(audit.history(db.session, found)):
-        if row.action in words:
-            what, icon, tone = words[row.action]
-            who = _("You") if row.actor_user_id and row.actor_user_id == g.actor.user_id else ""
-            who = who or (names.get(row.actor_user_id, _("A member")) if row.actor_user_id else _("The service"))
-            items.append({"who": who, "what": what, "when": row.at, "icon": icon, "tone": tone, "note": row.reason})
-    return items

@@ -47,6 +47,8 @@ class VerdictOut(Schema):
 class PreflightOut(Schema):
     items = fields.List(fields.Nested(VerdictOut))
     ok = fields.Boolean()
+    sendable = fields.Integer(metadata={"description": "How many people get the mail if it starts now."})
+    mark = fields.String(metadata={"description": "What was seen, for start and schedule; empty for the vendor."})
 
 
 class TestIn(Schema):
@@ -63,12 +65,34 @@ class TestOut(Schema):
     response = fields.String(allow_none=True)
 
 
-class ScheduleIn(Schema):
+_MARK = "The mark of GET preflight: where the launch has changed since, the answer is 409. Without it no look is asked for."
+
+
+class StartIn(Schema):
+    mark = fields.String(load_default=None, allow_none=True, metadata={"description": _MARK})
+
+
+class ScheduleIn(StartIn):
     at = fields.AwareDateTime(required=True, metadata={"description": "With its offset, within a year."})
 
 
 class CancelIn(Schema):
     reason = fields.String(load_default="cancelled", validate=validate.Length(1, 300))
+
+
+class ReasonOut(Schema):
+    status = fields.String()
+    reason = fields.String(metadata={"description": "Our name for it, or the code of the answer."})
+    words = fields.String()
+    count = fields.Integer()
+
+
+class WaitOut(Schema):
+    why = fields.String(metadata={"description": "hours, domain, sender, again, provider or turn."})
+    subject = fields.String(metadata={"description": "The receiving domain, where one limits."})
+    count = fields.Integer()
+    since = fields.DateTime(metadata={"description": "When the first of them is due."})
+    until = fields.DateTime(metadata={"description": "When the last of them is due."})
 
 
 class TotalsOut(Schema):
@@ -91,6 +115,13 @@ class TotalsOut(Schema):
     unsubscribed = fields.Integer()
     bounced = fields.Integer()
     complained = fields.Integer()
+    remaining = fields.Integer(metadata={"description": "Pending and sending."})
+    rate = fields.Float(allow_none=True, metadata={"description": "Settled a second, lately. The partner's view only."})
+    reasons = fields.List(fields.Nested(ReasonOut), metadata={"description": "The partner's view only."})
+    waiting = fields.List(fields.Nested(WaitOut), metadata={"description": "The partner's view only."})
+    provider_rests_until = fields.DateTime(
+        allow_none=True, metadata={"description": "While the mail server takes no mail: when it is tried next."}
+    )
 
 
 class DeliveriesIn(Schema):

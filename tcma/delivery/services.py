@@ -19,16 +19,17 @@ from tcma.campaigns import queries as campaign_queries
 from tcma.campaigns.models import Launch
 from tcma.campaigns.states import LaunchStatus
 from tcma.config import settings
-from tcma.delivery import composing, planning, preflight, senders_choice
+from tcma.delivery import composing, marks, planning, preflight, senders_choice
 from tcma.delivery.models import Delivery, TestMail
 from tcma.delivery.reply import ReplyKind
 from tcma.delivery.smtp_target import SmtpError
 from tcma.delivery.states import DeliveryStatus
 from tcma.delivery.transport import transport_for
-from tcma.errors import Forbidden, Invalid, RateLimited
+from tcma.errors import Forbidden, IllegalTransition, Invalid, RateLimited
 
 PLAN = "tcma.delivery.plan"
 STARTED = (LaunchStatus.PLANNING, LaunchStatus.SENDING, LaunchStatus.FINISHED)
+OVER = (LaunchStatus.FINISHED, LaunchStatus.CANCELLED)
 TEST_MAILS = buckets.Limit("test-mail", burst=20, seconds=3600)
 LATEST_SCHEDULE = timedelta(days=365)
 
@@ -36,20 +37,28 @@ LATEST_SCHEDULE = timedelta(days=365)
 def own_launch(session: Session, actor: Actor, launch_id: UUID) -> Launch:
     """The actor's own launch, locked; a vendor sees it and may not touch it."""
     actor.require(Permission.LAUNCH_START)
-    launch = campaign_queries.get_launch(session, actor, launch_id, lock=True)
+    return require_own(session, actor, launch_id, lock=True)
+
+
+def require_own(session: Session, actor: Actor, launch_id: UUID, *, lock: bool = False) -> Launch:
+    """The actor's own launch. Raises NotFound, and Forbidden for a vendor, who sees it and may not touch it."""
+    launch = campaign_queries.get_launch(session, actor, launch_id, lock=lock)
     if launch.partner_id != actor.organization_id:
         raise Forbidden("Only the partner whose launch it is can do this.")
     return launch
 
 
-def start_launch(session: Session, actor: Actor, launch_id: UUID) -> Launch:
+def start_launch(session: Session, actor: Actor, launch_id: UUID, *, mark: str | None = None) -> Launch:
     """Start now: freeze brand and sender, and have it planned. Pressed twice it starts once.
 
-    Raises Invalid with every failed check, Forbidden, IllegalTransition.
+    `mark` is what the person saw (tcma.delivery.marks); None starts it as it is. Raises Invalid with every failed
+    check, Stale where the launch is not what was seen, Forbidden, IllegalTransition.
     """
     launch = own_launch(session, actor, launch_id)
     if launch.status in STARTED:
         return launch
+    if mark is not None:
+        marks.require_seen(session, launch, mark, again="press Send")
     failed = preflight.blocking(preflight.preflight(session, actor, launch_id))
     if failed:
         raise Invalid({one.code: f"{one.title}: {one.detail} {one.mend}".strip() for one in failed})
@@ -64,12 +73,19 @@ def start_launch(session: Session, actor: Actor, launch_id: UUID) -> Launch:
     return launch
 
 
-def schedule_launch(session: Session, actor: Actor, launch_id: UUID, *, at: datetime) -> Launch:
-    """Start at `at` (aware), within a year. The checks run now, so that nothing surprises, and again then."""
+def schedule_launch(
+    session: Session, actor: Actor, launch_id: UUID, *, at: datetime, mark: str | None = None
+) -> Launch:
+    """Start at `at` (aware), within a year. The checks run now, so that nothing surprises, and again then.
+
+    `mark` as with `start_launch`. Raises Invalid, Stale, Forbidden, IllegalTransition.
+    """
     launch = own_launch(session, actor, launch_id)
     now = clock.now()
     if at.tzinfo is None or not now < at <= now + LATEST_SCHEDULE:
         raise Invalid({"at": "Choose a time from now on, within a year."})
+    if mark is not None:
+        marks.require_seen(session, launch, mark, again="save the time")
     failed = preflight.blocking(preflight.preflight(session, actor, launch_id))
     if failed:
         raise Invalid({one.code: f"{one.title}: {one.detail} {one.mend}".strip() for one in failed})
@@ -172,9 +188,11 @@ def send_test(
 ) -> TestMail:
     """Send the mail as it is now to one address: outside the accounting and outside statements."""
     actor.require(Permission.LAUNCH_MANAGE)
-    launch = campaign_queries.get_launch(session, actor, launch_id)
-    if launch.partner_id != actor.organization_id:
-        raise Forbidden("Only the partner whose launch it is can send a test of it.")
+    launch = require_own(session, actor, launch_id)
+    if launch.status in OVER:
+        raise IllegalTransition(f"This launch is {launch.status}. A test goes out before it ends; make a new launch.")
+    if not address.strip():
+        raise Invalid({"address": "Type an address."})
     try:
         clean = validate_email(address.strip(), check_deliverability=False).normalized
     except EmailNotValidError as error:

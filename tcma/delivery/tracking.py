@@ -206,7 +206,7 @@ def _load_segment(segment: Segment, touched: set[tuple[UUID, UUID]]) -> int:
     done = 0
     while True:
         with unit_of_work(None) as session:
-            offset = session.get(SpoolOffset, segment.name, with_for_update=True)
+            offset = session.get(SpoolOffset, segment.name, with_for_update=True, populate_existing=True)
             if offset is None:
                 offset = SpoolOffset(segment=segment.name, offset=0)
                 session.add(offset)
