@@ -15,7 +15,7 @@ ENV = REPO / "deploy" / "env.example"
 
 
 def row(name: str, field: FieldInfo) -> str:
-    default = field.default
+    default = field.get_default(call_default_factory=True) or None if field.default_factory else field.default
     if isinstance(default, Path):
         shown = f"`{default.relative_to(REPO)}` in the source"
     else:

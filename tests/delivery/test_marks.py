@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from tcma.campaigns import launches
 from tcma.campaigns import queries as campaign_queries
@@ -33,6 +35,28 @@ def sink(app: Flask) -> Iterator[SmtpSink]:
         use_settings(before)
 
 
+@dataclass(frozen=True)
+class Person:
+    """Somebody at an own computer: each request stands in a context of its own, as on the server."""
+
+    app: Flask
+    browser: FlaskClient
+
+    def get(self, path: str) -> TestResponse:
+        with self.app.app_context():
+            return self.browser.get(path, base_url=APP)
+
+    def post(self, path: str, data: dict[str, Any], **headers: str) -> TestResponse:
+        with self.app.app_context():
+            return self.browser.post(path, base_url=APP, data=data, headers=headers)
+
+
+def two_people(cast: Cast) -> tuple[Person, Person]:
+    """Two members of one partner."""
+    one, other = (Person(cast.app, cast.client(actor)) for actor in (cast.partner_marketer, cast.partner_admin))
+    return one, other
+
+
 def marks_in(page: str) -> set[str]:
     return set(re.findall(r'name="mark" value="([^"]+)"', page))
 
@@ -52,16 +76,16 @@ def status_of(cast: Cast, launch_id: Any) -> LaunchStatus:
 def test_of_two_people_the_one_who_saw_an_older_audience_is_asked_to_look_again(cast: Cast, sink: SmtpSink) -> None:
     launch_id = make_draft(cast, contacts=2).id
     more = make_contacts(cast.partner_marketer, 5, name="More").id
-    first, second = cast.client(cast.partner_marketer), cast.client(cast.partner_admin)
+    first, second = two_people(cast)
     root = f"/launches/{launch_id}"
-    seen = mark_in(first.get(root, base_url=APP).text)
-    assert second.post(f"{root}/audience", base_url=APP, data={"lists": [str(more)]}).status_code == 303
-    answer = first.post(f"{root}/start", base_url=APP, data={"mark": seen})
+    seen = mark_in(first.get(root).text)
+    assert second.post(f"{root}/audience", data={"lists": [str(more)]}).status_code == 303
+    answer = first.post(f"{root}/start", data={"mark": seen})
     assert answer.status_code == 409
     assert "The audience changed since you looked: 2 → 5. Look again and press Send." in answer.text
     assert "Send to 5 contacts" in answer.text
     assert status_of(cast, launch_id) is LaunchStatus.DRAFT
-    again = first.post(f"{root}/start", base_url=APP, data={"mark": mark_in(answer.text)})
+    again = first.post(f"{root}/start", data={"mark": mark_in(answer.text)})
     assert again.status_code == 303
     assert status_of(cast, launch_id) is LaunchStatus.PLANNING
 
@@ -69,15 +93,14 @@ def test_of_two_people_the_one_who_saw_an_older_audience_is_asked_to_look_again(
 def test_a_time_is_chosen_for_what_was_seen_too(cast: Cast, sink: SmtpSink) -> None:
     launch = make_draft(cast, contacts=1)
     root, slot = f"/launches/{launch.id}", next(iter(launch.slots))
-    browser = cast.client(cast.partner_marketer)
-    seen = mark_in(browser.get(root, base_url=APP).text)
-    other = cast.client(cast.partner_admin)
-    assert other.post(f"{root}/texts", base_url=APP, data={f"slot_{slot}": "Other words"}).status_code == 303
+    browser, other = two_people(cast)
+    seen = mark_in(browser.get(root).text)
+    assert other.post(f"{root}/texts", data={f"slot_{slot}": "Other words"}).status_code == 303
     when = {"when": "later", "at": "2027-06-01T10:00"}
-    answer = browser.post(f"{root}/schedule", base_url=APP, data={**when, "mark": seen})
+    answer = browser.post(f"{root}/schedule", data={**when, "mark": seen})
     assert answer.status_code == 409
     assert "The texts changed since you looked. Look again and save the time." in answer.text
-    saved = browser.post(f"{root}/schedule", base_url=APP, data={**when, "mark": mark_in(answer.text)})
+    saved = browser.post(f"{root}/schedule", data={**when, "mark": mark_in(answer.text)})
     assert saved.status_code == 303
 
 
@@ -85,15 +108,15 @@ def test_texts_that_were_saved_while_typing_are_seen_and_nothing_else_is(cast: C
     launch = make_draft(cast, contacts=1)
     root, slot = f"/launches/{launch.id}", next(iter(launch.slots))
     more = make_contacts(cast.partner_marketer, 3, name="More").id
-    browser = cast.client(cast.partner_marketer)
-    seen = mark_in(browser.get(root, base_url=APP).text)
+    browser, other = two_people(cast)
+    seen = mark_in(browser.get(root).text)
     typed = {f"slot_{slot}": "Our own words", "mark": seen}
-    fragment = browser.post(f"{root}/texts", base_url=APP, data=typed, headers={"HX-Request": "true"}).text
+    fragment = browser.post(f"{root}/texts", data=typed, **{"HX-Request": "true"}).text
     assert 'hx-swap-oob="outerHTML:input[name=mark]"' in fragment
     typed = {f"slot_{slot}": "Better words", "mark": mark_in(fragment)}
-    cast.client(cast.partner_admin).post(f"{root}/audience", base_url=APP, data={"lists": [str(more)]})
-    fragment = browser.post(f"{root}/texts", base_url=APP, data=typed, headers={"HX-Request": "true"}).text
-    refused = browser.post(f"{root}/start", base_url=APP, data={"mark": mark_in(fragment)})
+    other.post(f"{root}/audience", data={"lists": [str(more)]})
+    fragment = browser.post(f"{root}/texts", data=typed, **{"HX-Request": "true"}).text
+    refused = browser.post(f"{root}/start", data={"mark": mark_in(fragment)})
     assert refused.status_code == 409
     assert "1 → 3" in refused.text
     assert "The texts" not in refused.text
