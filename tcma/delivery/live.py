@@ -33,7 +33,7 @@ COST_SHARE = 20
 """A count that takes a second is repeated after that many seconds."""
 RATE_OVER = timedelta(seconds=20)
 OLDEST_START = timedelta(minutes=2)
-SHOWN_WAITS = 5
+MAX_WAITS = 1000
 _REMEMBERED = 500
 _TOLD = (DeliveryStatus.FAILED, DeliveryStatus.SUPPRESSED, DeliveryStatus.SKIPPED, DeliveryStatus.UNKNOWN)
 
@@ -76,9 +76,14 @@ class Look:
 
     @property
     def left(self) -> timedelta | None:
-        """Until all that is due has left, at this rate; what waits for its time is not reckoned."""
+        """Until all has left: what is due at this rate, and what waits once its time has come. None: nobody knows."""
         due = self.remaining - sum(one.count for one in self.waits)
-        return timedelta(seconds=due / self.rate) if self.rate and due > 0 else None
+        if due > 0 and not self.rate:
+            return None
+        ends = [one.until - self.at for one in self.waits]
+        if due > 0 and self.rate:
+            ends.append(timedelta(seconds=due / self.rate))
+        return max(ends, default=None)
 
 
 @dataclass(slots=True)
@@ -184,7 +189,7 @@ def waits(session: Session, launch: Launch, *, now: datetime) -> list[Wait]:
         select(rows.c.kind, rows.c.subject, func.count(), func.min(rows.c.due_at), func.max(rows.c.due_at))
         .group_by(rows.c.kind, rows.c.subject)
         .order_by(func.count().desc(), rows.c.subject)
-        .limit(SHOWN_WAITS)
+        .limit(MAX_WAITS)
     )
     return [
         Wait(Why(row[0]), row[2], row[3], row[4], row[1])

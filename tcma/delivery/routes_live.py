@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import flask_babel
-from flask import Response, g, render_template, url_for
+from flask import Response, g, render_template, request, url_for
 from flask_babel import format_timedelta, ngettext
 from flask_babel import gettext as _
 
@@ -28,6 +28,8 @@ from tcma.delivery.routes_launches import has
 from tcma.delivery.states import DeliveryStatus
 from tcma.show import reader_zone
 
+SHOWN_WAITS = 4
+
 
 def page(found: Launch, *, test: TestMailForm | None = None) -> str:
     """The live page; `test` is the form of a test mail that came back with faults."""
@@ -44,10 +46,10 @@ def page(found: Launch, *, test: TestMailForm | None = None) -> str:
 
 @bp.get("/launches/<uuid:launch_id>/progress")
 def progress(launch_id: UUID) -> Page:
-    """The moving part of the live page, for htmx; at the end it has the page reloaded, whose verbs differ then."""
+    """The moving part of the live page, for htmx; once the state differs it has the page reloaded, whose verbs differ then."""
     g.actor.require(Permission.LAUNCH_READ)
     found = campaign_queries.get_launch(db.session, g.actor, launch_id)
-    if found.status not in (LaunchStatus.PLANNING, LaunchStatus.SENDING):
+    if found.status not in (LaunchStatus.PLANNING, LaunchStatus.SENDING) or request.args.get("was", found.status) != found.status:
         return Response(status=204, headers={"HX-Refresh": "true"})
     mine = found.partner_id == g.actor.organization_id
     return render_template("delivery/_progress.html", launch=found, mine=mine, polled=True, **_moving(found, mine))
@@ -71,9 +73,18 @@ def _moving(found: Launch, mine: bool) -> dict[str, Any]:
         "totals": seen.totals, "links": links, "moving": found.status in (LaunchStatus.PLANNING, LaunchStatus.SENDING),
         "rate": round(seen.rate, 1 if seen.rate < 10 else None) if seen.rate else 0, "remaining": seen.remaining,
         "left": format_timedelta(seen.left, threshold=0.9) if seen.left else None,
-        "reasons": seen.reasons, "why": reasons.words, "waits": [wait_words(one) for one in seen.waits],
+        "reasons": seen.reasons, "why": reasons.words, "waits": _waits_words(seen.waits),
         "rest": live.resting(session) if mine and sending else None, "clock_words": clock_words,
     }  # fmt: skip
+
+
+def _waits_words(waits: list[Wait]) -> list[str]:
+    """The largest groups one by one, the rest in one line."""
+    shown = [wait_words(one) for one in waits[:SHOWN_WAITS]]
+    if rest := sum(one.count for one in waits[SHOWN_WAITS:]):
+        last = clock_words(max(one.until for one in waits[SHOWN_WAITS:]))
+        shown.append(ngettext("%(num)s more waits, until %(at)s.", "%(num)s more wait, until %(at)s.", rest, at=last))
+    return shown
 
 
 def wait_words(wait: Wait) -> str:

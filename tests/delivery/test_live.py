@@ -121,7 +121,7 @@ def test_what_waits_for_the_hours_says_until_when(sink: SmtpSink, cast: Cast) ->
         assert (wait.why, wait.count, wait.until) == (Why.HOURS, 3, datetime(2026, 11, 24, 7, tzinfo=UTC))
         page = cast.client(actor).get(f"/launches/{launch.id}", base_url=APP).text
         assert "3 wait for the hours of the day until Tue 7:00" in page
-        assert look(launch).left is None
+        assert look(launch).left == timedelta(hours=11)
 
 
 def test_what_waits_for_a_limit_names_the_domain_and_what_was_refused_for_now_its_next_try(
@@ -176,6 +176,17 @@ def test_a_provider_that_rests_is_said_with_its_words_and_the_next_try(
         assert "takes no mail now" not in partner.get(f"/launches/{launch.id}/progress", base_url=APP).text
         with unit_of_work(system_of(launch)) as session:
             pacing.note_health(session, pacing.provider_name())
+
+
+def test_the_page_is_loaded_anew_once_the_state_differs(sink: SmtpSink, cast: Cast) -> None:
+    launch = make_draft(cast, contacts=1)
+    browser, path = cast.client(cast.partner_marketer), f"/launches/{launch.id}/progress"
+    with unit_of_work(cast.partner_marketer) as session:
+        services.start_launch(session, cast.partner_marketer, launch.id)
+    assert "was=planning" in browser.get(f"{path}?was=planning", base_url=APP).text
+    plan(launch)
+    assert browser.get(f"{path}?was=planning", base_url=APP).headers["HX-Refresh"] == "true"
+    assert "was=sending" in browser.get(f"{path}?was=sending", base_url=APP).text
 
 
 def test_reasons_are_in_words_with_their_code(sink: SmtpSink, cast: Cast) -> None:
