@@ -78,7 +78,7 @@ class Look:
     def left(self) -> timedelta | None:
         """Until all has left: what is due at this rate, and what waits once its time has come. None: nobody knows."""
         due = self.remaining - sum(one.count for one in self.waits)
-        if due > 0 and not self.rate:
+        if (due > 0 and not self.rate) or any(one.why is Why.PROVIDER for one in self.waits):
             return None
         ends = [one.until - self.at for one in self.waits]
         if due > 0 and self.rate:

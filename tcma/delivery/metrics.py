@@ -47,8 +47,9 @@ class DeliveryCollector(Collector):
             found["lanes"].add_metric([], _lanes(session))
             found["overdue"].add_metric([], _overdue_seconds(session))
         now = clock.now()
-        for breaker in pacing.breakers(session):
-            found["breakers"].add_metric([breaker.provider], float(breaker.open_until > now))
+        breakers = {one.provider: one.open_until > now for one in pacing.breakers(session)}
+        for provider, is_open in sorted({pacing.provider_name(): False, **breakers}.items()):
+            found["breakers"].add_metric([provider], float(is_open))
         found["journals"].add_metric([], quiet_journals())
         yield from found.values()
 
