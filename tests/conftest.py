@@ -17,7 +17,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
-from tcma import create_app
+from tcma import config, create_app
 from tcma.config import Settings, use_settings
 from tcma.db import db
 from tcma.migrate import upgrade
@@ -65,6 +65,15 @@ def app(test_settings: Settings) -> Iterator[Flask]:
     with application.app_context():
         db.engine.dispose()
     use_settings(None)
+
+
+@pytest.fixture(autouse=True)
+def settings_stay() -> Iterator[None]:
+    """Whatever a test sets, the next one finds the settings as they were."""
+    before = config._settings
+    yield
+    if before is not None:
+        use_settings(before)
 
 
 @pytest.fixture
