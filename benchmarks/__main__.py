@@ -1,6 +1,8 @@
 """Measure, print the table, and write benchmarks/results.json.
 
-python -m benchmarks [--only NAME]
+python -m benchmarks [--only NAME] [--quick]
+
+`--quick` measures small numbers, to see that all runs; its figures are rough and are not written.
 """
 
 from __future__ import annotations
@@ -14,20 +16,47 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import launch, ledger, startup
+from benchmarks import clicks, imports, kills, launch, ledger, planning, startup
 from tcma import clock
 
 RESULTS = Path(__file__).with_name("results.json")
-COLUMNS = ("name", "value", "unit", "peer", "peer_value", "ratio", "goal")
+COLUMNS = ("name", "value", "unit", "peer", "peer_value", "ratio", "goal", "spread")
 
 
-def _ledger() -> list[dict[str, Any]]:
-    return [dict(ledger.run())]
+Rows = list[dict[str, Any]]
 
 
-BENCHMARKS: dict[str, Callable[[], list[dict[str, Any]]]] = {
-    "startup": startup.run,
-    "launch": launch.run,
+def _launch(*, quick: bool) -> Rows:
+    return launch.run(contacts=2_000, rounds=1) if quick else launch.run()
+
+
+def _kills(*, quick: bool) -> Rows:
+    return kills.run(contacts=2_000, kills=10) if quick else kills.run()
+
+
+def _clicks(*, quick: bool) -> Rows:
+    return clicks.run(hits=4_000, contacts=2_000, rounds=1) if quick else clicks.run()
+
+
+def _planning(*, quick: bool) -> Rows:
+    return planning.run(contacts=20_000, rounds=1) if quick else planning.run()
+
+
+def _imports(*, quick: bool) -> Rows:
+    return imports.run(contacts=8_000) if quick else imports.run()
+
+
+def _ledger(*, quick: bool) -> Rows:
+    return [dict(ledger.run(operations=1_000) if quick else ledger.run())]
+
+
+BENCHMARKS: dict[str, Callable[..., Rows]] = {
+    "startup": lambda *, quick: startup.run(),
+    "launch": _launch,
+    "kills": _kills,
+    "clicks": _clicks,
+    "planning": _planning,
+    "imports": _imports,
     "ledger": _ledger,
 }
 
@@ -42,19 +71,26 @@ def table(rows: list[dict[str, Any]]) -> str:
 def _shown(value: object) -> str:
     if value is None:
         return "-"
+    if isinstance(value, list):
+        return " to ".join(_shown(one) for one in value)
     return f"{value:,.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the service against its peers.")
     parser.add_argument("--only", choices=sorted(BENCHMARKS), help="one benchmark instead of all")
-    only = parser.parse_args().only
+    parser.add_argument("--quick", action="store_true", help="small numbers, rough figures, results.json stays")
+    given = parser.parse_args()
+    only, quick = given.only, given.quick
     kept = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
     done: list[dict[str, Any]] = []
     for name, measure in BENCHMARKS.items():
         if only is None or only == name:
             print(f"== {name}", file=sys.stderr)
-            done += [{"benchmark": name, **row} for row in measure()]
+            done += [{"benchmark": name, **row} for row in measure(quick=quick)]
+    if quick:
+        print(table(done))
+        return
     measured = {row["benchmark"] for row in done}
     rows = [row for row in kept if row.get("benchmark") not in measured] + done
     machine = f"{os.cpu_count()} CPUs, Python {platform.python_version()}, {platform.machine()}"

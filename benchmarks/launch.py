@@ -31,15 +31,15 @@ from tcma.access import Actor, Kind
 from tcma.audience.models import ContactList
 from tcma.campaigns import launches
 from tcma.campaigns import queries as campaign_queries
-from tcma.campaigns.models import Campaign
-from tcma.config import REPO, Settings
+from tcma.campaigns.models import Campaign, Launch
+from tcma.config import REPO, Settings, settings
 from tcma.db import db, unit_of_work
 from tcma.delivery import engine, queries, services
 from tcma.delivery.composing import Composer
 from tcma.migrate import upgrade
-from tcma.postgres import start_throwaway
+from tcma.postgres import EmbeddedPostgres, start_throwaway
 from tests.factories.cast import Cast, make_cast
-from tests.factories.delivery import make_brand, make_campaign, make_contacts, plan
+from tests.factories.delivery import make_brand, make_campaign, make_contacts, plan, use_sink
 
 GOAL = 0.3
 
@@ -72,10 +72,15 @@ def work(settings_file: Path, partner_id: UUID, launch_id: UUID) -> None:
             report = engine.run_lane(partner_id, launch_id, seconds=60)
             sent, more = sent + report.sent, report.more
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(json.dumps({"sent": sent, "memory_mb": memory, "cpu_ms": round((time.process_time() - began) * 1000)}), flush=True)
+    print(
+        json.dumps({"sent": sent, "memory_mb": memory, "cpu_ms": round((time.process_time() - began) * 1000)}),
+        flush=True,
+    )
 
 
-def send_launch(folder: Path, partner_id: UUID, launch_id: UUID, *, processes: int) -> tuple[float, list[dict[str, int]]]:
+def send_launch(
+    folder: Path, partner_id: UUID, launch_id: UUID, *, processes: int
+) -> tuple[float, list[dict[str, int]]]:
     """(seconds from go to the last record, what each worker says)."""
     command = [sys.executable, "-m", "benchmarks.launch", "--work", str(folder / "settings.json")]
     command += [str(partner_id), str(launch_id)]
@@ -135,6 +140,7 @@ class Scene:
     """A service with people to write to, on a throwaway server; each `launch` is a new one to all of them."""
 
     app: Flask
+    server: EmbeddedPostgres
     folder: Path
     cast: Cast
     people: ContactList
@@ -142,17 +148,27 @@ class Scene:
     contacts: int
     processes: int
 
-    def launch(self) -> tuple[UUID, UUID]:
-        """(partner, launch) that is planned and sending; nothing has left yet."""
+    def send_to(self, url: str) -> None:
+        """Send to another server from now on."""
+        use_sink(url)
+        (self.folder / "settings.json").write_text(settings().model_dump_json())
+
+    def launch(self) -> Launch:
+        """A launch that is planned and sending; nothing has left yet."""
         with self.app.app_context():
-            actor = self.cast.partner_marketer
-            with unit_of_work(actor) as session:
-                made = launches.create_launch(session, actor, self.campaign.id)
-                launches.save_audience(session, actor, made.id, lists=[self.people.id], exclude_lists=[])
-            with unit_of_work(actor) as session:
-                services.start_launch(session, actor, made.id)
+            made = self.start()
             plan(made)
-            return made.partner_id, made.id
+            return made
+
+    def start(self) -> Launch:
+        """A launch that waits for its planning; call it within the application's context."""
+        actor = self.cast.partner_marketer
+        with unit_of_work(actor) as session:
+            made = launches.create_launch(session, actor, self.campaign.id)
+            launches.save_audience(session, actor, made.id, lists=[self.people.id], exclude_lists=[])
+        with unit_of_work(actor) as session:
+            services.start_launch(session, actor, made.id)
+        return made
 
     def sample(self, launch_id: UUID) -> bytes:
         """One of its mails as bytes."""
@@ -165,7 +181,8 @@ class Scene:
 
     def send(self) -> tuple[float, list[dict[str, int]], UUID]:
         """Seconds for a whole launch, what the workers say of themselves, and which launch."""
-        partner_id, launch_id = self.launch()
+        made = self.launch()
+        partner_id, launch_id = made.partner_id, made.id
         seconds, said = send_launch(self.folder, partner_id, launch_id, processes=self.processes)
         system = Actor.system(partner_id, Kind.PARTNER)
         with self.app.app_context():
@@ -199,7 +216,7 @@ def scene(port: int, *, contacts: int, processes: int) -> Iterator[Scene]:
             make_brand(cast.partner_marketer)
             campaign = make_campaign(cast.vendor_marketer)
             people = make_contacts(cast.partner_marketer, contacts)
-        yield Scene(app, folder, cast, people, campaign, contacts, processes)
+        yield Scene(app, server, folder, cast, people, campaign, contacts, processes)
     finally:
         server.remove()
         shutil.rmtree(folder, ignore_errors=True)

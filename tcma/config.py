@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 import os
 import re
@@ -179,7 +178,7 @@ class Settings(BaseSettings):
 
     def derived_keys(self, purpose: str) -> tuple[bytes, ...]:
         """One 32-byte key a secret for `purpose`, newest first, so that no two purposes share a key."""
-        return tuple(hmac.new(secret, purpose.encode(), hashlib.sha256).digest() for secret in self.secrets)
+        return tuple(hmac.digest(secret, purpose.encode(), "sha256") for secret in self.secrets)
 
 
 def kept_secret(path: Path) -> bytes:

@@ -26,6 +26,7 @@ from tcma.accounts import sign_in
 from tcma.asking import ask_first
 from tcma.config import REPO, Settings, settings, use_settings
 from tcma.db import bind, db
+from tcma.delivery.redirects import Redirects
 from tcma.error_pages import add_error_pages
 from tcma.incoming import refuse_unkept_characters
 from tcma.logs import configure_logs
@@ -94,6 +95,7 @@ def build_app(given: Settings | None = None) -> Flask:
     app.before_request(refuse_unkept_characters)
     app.before_request(ask_first)
     app.after_request(_headers)
+    app.wsgi_app = Redirects(app.wsgi_app)  # type: ignore[method-assign]
     if conf.trusted_proxies:
         hops = conf.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]

@@ -26,11 +26,16 @@ def run() -> None:
 
     X-Forwarded-* headers are read by the application, and only with TCMA_TRUSTED_PROXIES.
     """
-    conf = settings()
     _import_all()
+    serve("tcma:create_app")
+
+
+def serve(target: str) -> None:
+    """Serve the WSGI application that `module:factory` makes, with the server's settings."""
+    conf = settings()
     workers = conf.web_workers or min(MOST_WORKERS, os.cpu_count() or 1)
     server = Granian(
-        "tcma:create_app",
+        target,
         address=conf.host,
         port=conf.port,
         interface=Interfaces.WSGI,

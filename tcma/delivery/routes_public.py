@@ -13,11 +13,11 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 from tcma.db import unit_of_work
 from tcma.delivery import preferences, tracking
 from tcma.delivery.blueprint import bp
+from tcma.delivery.redirects import FRESH
 from tcma.delivery.spool import SpoolError
 from tcma.delivery.tracking import Visit
 
 PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
-_FRESH = {"Cache-Control": "no-store, max-age=0", "Referrer-Policy": "no-referrer"}
 
 
 def _visit() -> Visit:
@@ -32,7 +32,7 @@ def follow_link(token: str) -> WerkzeugResponse:
             destination = tracking.follow(session, token, _visit())
     except SpoolError:
         abort(503)
-    return Response(status=302, headers={"Location": destination, **_FRESH})
+    return Response(status=302, headers={"Location": destination, **FRESH})
 
 
 @bp.get("/o/<token>.gif")
@@ -41,7 +41,7 @@ def open_pixel(token: str) -> WerkzeugResponse:
         tracking.opened(token, _visit())
     except SpoolError:
         abort(503)
-    return Response(PIXEL, mimetype="image/gif", headers=_FRESH)
+    return Response(PIXEL, mimetype="image/gif", headers=FRESH)
 
 
 @bp.get("/u/<token>")

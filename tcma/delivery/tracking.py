@@ -20,11 +20,13 @@ from tcma.access import Actor, Kind
 from tcma.assets import queries as asset_queries
 from tcma.audience import services as audience_services
 from tcma.audience.states import SuppressionReason
+from tcma.campaigns.launches import landing_url
 from tcma.campaigns.models import Launch
 from tcma.config import settings
 from tcma.db import bind, elevated, unit_of_work
 from tcma.delivery import composing, planning, queries, tokens
 from tcma.delivery.classify import Hit, classify
+from tcma.delivery.destinations import BLOCK, Destinations, Links
 from tcma.delivery.models import Classification, Delivery, Event, LaunchTouch, LoadBatch, SpoolOffset
 from tcma.delivery.places import spool_folder
 from tcma.delivery.returns_unknown import count_soon, settle_unknown
@@ -37,6 +39,7 @@ ONE_CLICK = "one-click"
 _KINDS = {"c": EventKind.CLICK, "o": EventKind.OPEN, "v": EventKind.LANDING_VIEW}
 _spools: dict[Path, Spool] = {}
 _spools_lock = threading.Lock()
+_remembered: tuple[object, Destinations] = (None, Destinations())
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ def spool() -> Spool:
 
 def read(token: str, purpose: Purpose) -> tokens.TokenData:
     """What a genuine token says. Raises NotFound for one that is forged, cut short or for something else."""
-    data = tokens.read_token(token, purpose=purpose, keys=settings().derived_keys("tracking"))
+    data = tokens.read_token(token, purpose=purpose, keys=_keys())
     if data is None:
         raise NotFound("This link is not complete, or it was changed. Open it from the mail again.")
     return data
@@ -76,19 +79,67 @@ def read(token: str, purpose: Purpose) -> tokens.TokenData:
 def follow(session: Session, token: str, visit: Visit) -> str:
     """Where a tracked link leads. The hit is on disk when this returns. Raises NotFound, SpoolError."""
     data = read(token, Purpose.CLICK)
-    with elevated(session, "a public link names its delivery"):
-        row = session.execute(
-            select(Delivery.id, LaunchTouch.links, Launch)
-            .join(LaunchTouch, LaunchTouch.id == Delivery.launch_touch_id)
-            .join(Launch, Launch.id == Delivery.launch_id)
-            .where(Delivery.id == data.delivery_id)
-        ).first()
-    destination = next((one["url"] for one in row[1] if one["number"] == data.link_number), None) if row else None
-    if row is None or destination is None:
+    links = _destinations().find(data.delivery_id) or _look_up(session, data.delivery_id)
+    found = _follow(data, links, visit)
+    if found is None:
         raise NotFound("This link leads nowhere any more.")
+    return "".join(found)
+
+
+def follow_remembered(token: str, visit: Visit) -> tuple[str, str] | None:
+    """As `follow`, without a database, in the parts (stored address, what it is told of who came).
+
+    None, and nothing is kept, where the token is not genuine or its delivery not remembered. Raises SpoolError.
+    """
+    data = tokens.read_token(token, purpose=Purpose.CLICK, keys=_keys())
+    return _follow(data, _destinations().find(data.delivery_id), visit) if data is not None else None
+
+
+def _follow(data: tokens.TokenData, links: Links | None, visit: Visit) -> tuple[str, str] | None:
+    url = links.urls.get(data.link_number) if links else None
+    if links is None or url is None:
+        return None
     _keep("c", data, visit)
-    landing = tokens.landing_token(data.delivery_id, key=settings().derived_keys("tracking")[0])
-    return composing.landing_url(destination, row[2], landing)
+    if not links.leads_home(url):
+        return url, ""
+    # What its address asked for is not handed on: the page reads who came, and nothing else.
+    return links.own, f"?t={tokens.landing_token(data.delivery_id, key=_keys()[0])}"
+
+
+def _keys() -> tuple[bytes, ...]:
+    return settings().derived_keys("tracking")
+
+
+def _destinations() -> Destinations:
+    """What this process remembers of the service with the present settings."""
+    global _remembered
+    conf = settings()
+    if _remembered[0] is not conf:
+        _remembered = (conf, Destinations())
+    return _remembered[1]
+
+
+def _look_up(session: Session, delivery_id: int) -> Links | None:
+    """The links of a delivery from the database; those of its neighbours are remembered with it."""
+    number = delivery_id // BLOCK
+    with elevated(session, "a public link names its delivery"):
+        first = number * BLOCK
+        rows = session.execute(
+            select(Delivery.id, Delivery.launch_touch_id)
+            .where(Delivery.id >= first, Delivery.id < first + BLOCK)
+            .order_by(Delivery.id)
+        ).all()
+        touches = session.execute(
+            select(LaunchTouch.id, LaunchTouch.links, Launch)
+            .join(Launch, Launch.id == LaunchTouch.launch_id)
+            .where(LaunchTouch.id.in_({row[1] for row in rows}))
+        )
+        links = {
+            touch_id: Links({one["number"]: one["url"] for one in frozen}, landing_url(launch))
+            for touch_id, frozen, launch in touches
+        }
+    _destinations().remember(number, [(row[0], row[1]) for row in rows], links)
+    return next((links[row[1]] for row in rows if row[0] == delivery_id), None)
 
 
 def opened(token: str, visit: Visit) -> None:
