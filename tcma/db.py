@@ -7,7 +7,7 @@ each transaction, so the database itself refuses what a query forgot to ask.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -42,6 +42,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, Session, SessionTransaction, mapped_column
+from sqlalchemy.types import TypeEngine
 
 from tcma import clock, ids
 
@@ -173,6 +174,16 @@ def numbered(numbers: Sequence[int]) -> TableValuedAlias:
     believes of the table."""
     given = bindparam(None, list(numbers), ARRAY(BigInteger))
     return func.unnest(given).table_valued(column("id", BigInteger)).render_derived(name="wanted")
+
+
+def given_rows(types: Mapping[str, type[TypeEngine[Any]]], rows: Sequence[Mapping[str, Any]]) -> TableValuedAlias:
+    """`rows` as a table `given` with a column for each of `types`: one array parameter a column, however many rows.
+
+    For INSERT … SELECT of thousands of rows, whose VALUES would be thousands of parameters to compile each time.
+    """
+    arrays = [bindparam(None, [row[name] for row in rows], ARRAY(kind)) for name, kind in types.items()]
+    columns = [column(name, kind) for name, kind in types.items()]
+    return func.unnest(*arrays).table_valued(*columns).render_derived(name="given")
 
 
 def tenant_key(tenant: str, column: str, table: str, *, ondelete: str | None = None) -> ForeignKeyConstraint:

@@ -15,10 +15,22 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    LargeBinary,
+    TableValuedAlias,
+    Text,
+    any_,
+    bindparam,
+    func,
+    literal,
+    select,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, Insert, insert
 from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tcma import audit, clock, ids, jobs
 from tcma.access import Actor, Kind, Permission
@@ -30,7 +42,7 @@ from tcma.audience.rows import FIELDS, RowReader, Status, Verdict
 from tcma.audience.states import ConsentBasis, ImportStatus, SuppressionReason, SuppressionScope
 from tcma.audience.tables import Table, open_table, suggest_mapping
 from tcma.config import settings
-from tcma.db import after_commit, elevated, unit_of_work
+from tcma.db import Base, after_commit, among, elevated, given_rows, unit_of_work
 from tcma.errors import Invalid
 from tcma.storage import FileMissing, storage
 
@@ -46,6 +58,7 @@ ERASED_REASON = {
     "code": "erased",
     "message": "This person asked to be forgotten. Take them out of your own files as well.",
 }
+_PERSON = {"email_key": LargeBinary, "email": Text, **dict.fromkeys(services.TEXT_FIELDS, Text)}
 MAX_SHOWN_REASONS = 20_000
 """Rows with a verdict that are kept for mending; the counts go on."""
 
@@ -239,9 +252,14 @@ def _erased(session: Session, row: Import, keys: set[bytes]) -> set[bytes]:
     """Who asked to be forgotten: a file must not bring their data back."""
     statement = select(Suppression.email_key).where(
         Suppression.scope == SuppressionScope.PARTNER, Suppression.partner_id == row.partner_id,
-        Suppression.reason == SuppressionReason.ERASED, Suppression.email_key.in_(keys),
+        Suppression.reason == SuppressionReason.ERASED, _among_keys(Suppression.email_key, keys),
     )  # fmt: skip
     return set(session.scalars(statement))
+
+
+def _among_keys(attribute: InstrumentedAttribute[bytes], keys: Iterable[bytes]) -> ColumnElement[bool]:
+    """`attribute = ANY(keys)`: one parameter, however many keys."""
+    return attribute == any_(bindparam(None, list(keys), ARRAY(LargeBinary)))
 
 
 def _kept_of_erased(row: Import, verdict: Verdict) -> dict[str, Any]:
@@ -255,7 +273,7 @@ def _kept_of_erased(row: Import, verdict: Verdict) -> dict[str, Any]:
 def _without_earlier(session: Session, row: Import, people: dict[bytes, dict[str, Any]]) -> None:
     """Take out who came in an earlier chunk of this import: they are duplicates as well."""
     statement = select(Contact.email_key).where(
-        Contact.partner_id == row.partner_id, Contact.email_key.in_(people), Contact.import_id == row.id
+        Contact.partner_id == row.partner_id, _among_keys(Contact.email_key, people), Contact.import_id == row.id
     )
     for key in session.scalars(statement):
         del people[key]
@@ -278,18 +296,10 @@ def _keepable(cells: Iterable[object]) -> list[str]:
 def _upsert(session: Session, row: Import, people: dict[bytes, dict[str, Any]]) -> None:
     """One statement for contacts, one for the list, one for consent. An empty cell never wipes what is known."""
     now = clock.now()
-    values = [
-        {
-            **one,
-            "partner_id": row.partner_id,
-            "import_id": row.id,
-            "created_at": now,
-            "updated_at": now,
-            "no_tracking": False,
-        }
-        for _, one in sorted(people.items())  # one order for all, so that two imports never wait for each other
-    ]
-    statement = insert(Contact).values(values)
+    # One order for all, so that two imports never wait for each other.
+    given = given_rows(_PERSON, [one for _, one in sorted(people.items())])
+    same = {"partner_id": row.partner_id, "import_id": row.id, "created_at": now, "updated_at": now, "no_tracking": False}
+    statement = _inserted(Contact, given, list(_PERSON), same)
     new = statement.excluded
     changes: dict[str, Any] = {
         name: func.coalesce(func.nullif(new[name], ""), getattr(Contact, name)) for name in services.TEXT_FIELDS
@@ -304,16 +314,26 @@ def _upsert(session: Session, row: Import, people: dict[bytes, dict[str, Any]]) 
     row.updated_count += len(found) - fresh
     contact_ids = [one[0] for one in found]
     if (list_id := _list_still_there(session, row)) is not None:
-        members = [
-            {"list_id": list_id, "contact_id": one, "partner_id": row.partner_id, "added_at": now} for one in contact_ids
-        ]
-        session.execute(insert(ListMember).values(members).on_conflict_do_nothing())
+        same = {"list_id": list_id, "partner_id": row.partner_id, "added_at": now}
+        members = _inserted(ListMember, _people(contact_ids), ["contact_id"], same)
+        session.execute(members.on_conflict_do_nothing())
     source = f"{row.basis_source} (import {row.id})"
     willing = _without_own_word(session, row, contact_ids)
     if willing:
         told = {"partner_id": row.partner_id, "purpose": row.purpose, "basis": row.basis, "source": source,
                 "wording_version": "import-1", "at": now, "withdrawn": False}  # fmt: skip
-        session.execute(insert(Consent).values([{**told, "contact_id": one} for one in willing]))
+        session.execute(_inserted(Consent, _people(willing), ["contact_id"], told))
+
+
+def _people(contact_ids: list[int]) -> TableValuedAlias:
+    return given_rows({"contact_id": BigInteger}, [{"contact_id": one} for one in contact_ids])
+
+
+def _inserted(table: type[Base], given: TableValuedAlias, names: list[str], same: Mapping[str, Any]) -> Insert:
+    """INSERT … SELECT of the columns `names` of `given`, with `same` in every row."""
+    fixed = [literal(value, table.__table__.c[name].type) for name, value in same.items()]
+    source = select(*(given.c[name] for name in names), *fixed)
+    return insert(table).from_select([*names, *same], source, include_defaults=False)
 
 
 def _list_still_there(session: Session, row: Import) -> UUID | None:
@@ -328,7 +348,7 @@ def _without_own_word(session: Session, row: Import, contact_ids: list[int]) -> 
     withdrawn = set(
         session.scalars(
             select(Consent.contact_id).where(
-                Consent.partner_id == row.partner_id, Consent.contact_id.in_(contact_ids), Consent.withdrawn
+                Consent.partner_id == row.partner_id, among(Consent.contact_id, contact_ids), Consent.withdrawn
             )
         )
     )

@@ -7,7 +7,7 @@ wrong, or finds the delivery and remembers it.
 
 from __future__ import annotations
 
-import secrets
+import random
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
@@ -51,7 +51,8 @@ class Redirects:
         if path.startswith(PREFIX) and environ["REQUEST_METHOD"] == "GET" and not environ.get("QUERY_STRING"):
             destination = _destination(environ, path[len(PREFIX) :])
             if destination is not None:
-                headers = [("Location", destination), *_HEADERS, ("X-Request-ID", secrets.token_hex(8))]
+                name = f"{random.getrandbits(64):016x}"
+                headers = [("Location", destination), *_HEADERS, ("X-Request-ID", name)]
                 if environ["wsgi.url_scheme"] == "https":
                     headers.append(("Strict-Transport-Security", "max-age=31536000; includeSubDomains"))
                 start_response("302 FOUND", headers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import random
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from tcma.audience import services as audience_services
 from tcma.audience.states import SuppressionReason
 from tcma.campaigns.launches import landing_url
 from tcma.campaigns.models import Launch
-from tcma.config import settings
+from tcma.config import Settings, settings
 from tcma.db import bind, elevated, unit_of_work
 from tcma.delivery import composing, planning, queries, tokens
 from tcma.delivery.classify import Hit, classify
@@ -39,7 +39,7 @@ ONE_CLICK = "one-click"
 _KINDS = {"c": EventKind.CLICK, "o": EventKind.OPEN, "v": EventKind.LANDING_VIEW}
 _spools: dict[Path, Spool] = {}
 _spools_lock = threading.Lock()
-_remembered: tuple[object, Destinations] = (None, Destinations())
+_present: _Here | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +61,36 @@ class Sender:
     known: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """What this process keeps for the service with the settings `conf`; each hit needs all of it."""
+
+    conf: Settings
+    keys: tuple[bytes, ...]
+    spool: Spool
+    destinations: Destinations
+
+
+def _here() -> _Here:
+    global _present
+    conf = settings()
+    found = _present
+    if found is None or found.conf is not conf:
+        folder = spool_folder()
+        with _spools_lock:
+            ours = _spools.setdefault(folder, Spool(folder))
+        found = _present = _Here(conf, conf.derived_keys("tracking"), ours, Destinations())
+    return found
+
+
 def spool() -> Spool:
     """This process's end of the spool."""
-    folder = spool_folder()
-    with _spools_lock:
-        return _spools.setdefault(folder, Spool(folder))
+    return _here().spool
 
 
 def read(token: str, purpose: Purpose) -> tokens.TokenData:
     """What a genuine token says. Raises NotFound for one that is forged, cut short or for something else."""
-    data = tokens.read_token(token, purpose=purpose, keys=_keys())
+    data = tokens.read_token(token, purpose=purpose, keys=_here().keys)
     if data is None:
         raise NotFound("This link is not complete, or it was changed. Open it from the mail again.")
     return data
@@ -79,7 +99,7 @@ def read(token: str, purpose: Purpose) -> tokens.TokenData:
 def follow(session: Session, token: str, visit: Visit) -> str:
     """Where a tracked link leads. The hit is on disk when this returns. Raises NotFound, SpoolError."""
     data = read(token, Purpose.CLICK)
-    links = _destinations().find(data.delivery_id) or _look_up(session, data.delivery_id)
+    links = _here().destinations.find(data.delivery_id) or _look_up(session, data.delivery_id)
     found = _follow(data, links, visit)
     if found is None:
         raise NotFound("This link leads nowhere any more.")
@@ -91,8 +111,8 @@ def follow_remembered(token: str, visit: Visit) -> tuple[str, str] | None:
 
     None, and nothing is kept, where the token is not genuine or its delivery not remembered. Raises SpoolError.
     """
-    data = tokens.read_token(token, purpose=Purpose.CLICK, keys=_keys())
-    return _follow(data, _destinations().find(data.delivery_id), visit) if data is not None else None
+    data = tokens.read_token(token, purpose=Purpose.CLICK, keys=_here().keys)
+    return _follow(data, _here().destinations.find(data.delivery_id), visit) if data is not None else None
 
 
 def _follow(data: tokens.TokenData, links: Links | None, visit: Visit) -> tuple[str, str] | None:
@@ -103,20 +123,7 @@ def _follow(data: tokens.TokenData, links: Links | None, visit: Visit) -> tuple[
     if not links.leads_home(url):
         return url, ""
     # What its address asked for is not handed on: the page reads who came, and nothing else.
-    return links.own, f"?t={tokens.landing_token(data.delivery_id, key=_keys()[0])}"
-
-
-def _keys() -> tuple[bytes, ...]:
-    return settings().derived_keys("tracking")
-
-
-def _destinations() -> Destinations:
-    """What this process remembers of the service with the present settings."""
-    global _remembered
-    conf = settings()
-    if _remembered[0] is not conf:
-        _remembered = (conf, Destinations())
-    return _remembered[1]
+    return links.own, f"?t={tokens.landing_token(data.delivery_id, key=_here().keys[0])}"
 
 
 def _look_up(session: Session, delivery_id: int) -> Links | None:
@@ -133,12 +140,11 @@ def _look_up(session: Session, delivery_id: int) -> Links | None:
             select(LaunchTouch.id, LaunchTouch.links, Launch)
             .join(Launch, Launch.id == LaunchTouch.launch_id)
             .where(LaunchTouch.id.in_({row[1] for row in rows}))
-        )
-        links = {
-            touch_id: Links({one["number"]: one["url"] for one in frozen}, landing_url(launch))
-            for touch_id, frozen, launch in touches
-        }
-    _destinations().remember(number, [(row[0], row[1]) for row in rows], links)
+        ).tuples()
+        links: dict[UUID, Links] = {}
+        for touch_id, frozen, launch in touches:
+            links[touch_id] = Links({one["number"]: one["url"] for one in frozen}, landing_url(launch))
+    _here().destinations.remember(number, [(row[0], row[1]) for row in rows], links)
     return next((links[row[1]] for row in rows if row[0] == delivery_id), None)
 
 
@@ -153,10 +159,12 @@ def viewed(delivery_id: int, visit: Visit) -> None:
 
 
 def _keep(kind: str, data: tokens.TokenData, visit: Visit) -> None:
+    # The name of a hit must be one of a kind and guards nothing; the system's randomness would cost more than the rest.
+    name = f"{random.getrandbits(80):020x}"
     spool().append(
         {
             "k": kind, "d": data.delivery_id, "l": data.link_number, "t": clock.now().isoformat(), "a": visit.address,
-            "u": visit.agent[:300], "m": visit.method, "i": secrets.token_hex(10),
+            "u": visit.agent[:300], "m": visit.method, "i": name,
         }
     )  # fmt: skip
 
@@ -345,10 +353,10 @@ def judge(session: Session, launch_id: UUID, delivery_ids: list[int] | None) -> 
             )  # fmt: skip
             if event.kind is EventKind.CLICK and verdict.verdict is EventClass.HUMAN:
                 people.append(event)
-    for start in range(0, len(rows), 1000):
-        write = insert(Classification).values(rows[start : start + 1000])
+    if rows:
+        write = insert(Classification)
         changed = {name: write.excluded[name] for name in ("verdict", "score", "reasons")}
-        session.execute(write.on_conflict_do_update(index_elements=["event_id", "version"], set_=changed))
+        session.execute(write.on_conflict_do_update(index_elements=["event_id", "version"], set_=changed), rows)
     return people
 
 
