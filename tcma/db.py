@@ -176,7 +176,7 @@ def numbered(numbers: Sequence[int]) -> TableValuedAlias:
     return func.unnest(given).table_valued(column("id", BigInteger)).render_derived(name="wanted")
 
 
-def given_rows(types: Mapping[str, type[TypeEngine[Any]]], rows: Sequence[Mapping[str, Any]]) -> TableValuedAlias:
+def given_rows(types: Mapping[str, type[TypeEngine[Any]] | TypeEngine[Any]], rows: Sequence[Mapping[str, Any]]) -> TableValuedAlias:
     """`rows` as a table `given` with a column for each of `types`: one array parameter a column, however many rows.
 
     For INSERT … SELECT of thousands of rows, whose VALUES would be thousands of parameters to compile each time.

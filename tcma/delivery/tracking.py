@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import BigInteger, Integer, Text, Uuid, literal, select
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, insert
 from sqlalchemy.orm import Session
+from sqlalchemy.types import TypeEngine
 
 from tcma import clock, events
 from tcma.access import Actor, Kind
@@ -23,7 +24,7 @@ from tcma.audience.states import SuppressionReason
 from tcma.campaigns.launches import landing_url
 from tcma.campaigns.models import Launch
 from tcma.config import Settings, settings
-from tcma.db import bind, elevated, unit_of_work
+from tcma.db import bind, elevated, given_rows, unit_of_work
 from tcma.delivery import composing, planning, queries, tokens
 from tcma.delivery.classify import Hit, classify
 from tcma.delivery.destinations import BLOCK, Destinations, Links
@@ -37,6 +38,10 @@ from tcma.errors import NotFound
 
 ONE_CLICK = "one-click"
 _KINDS = {"c": EventKind.CLICK, "o": EventKind.OPEN, "v": EventKind.LANDING_VIEW}
+_HIT: dict[str, type[TypeEngine[Any]] | TypeEngine[Any]] = {
+    "partner_id": Uuid, "launch_id": Uuid, "delivery_id": BigInteger, "contact_id": BigInteger, "kind": Text,
+    "at": TIMESTAMP(timezone=True), "link_number": Integer, "address": Text, "agent": Text, "method": Text, "source_key": Text,
+}  # fmt: skip
 _spools: dict[Path, Spool] = {}
 _spools_lock = threading.Lock()
 _present: _Here | None = None
@@ -131,21 +136,22 @@ def _look_up(session: Session, delivery_id: int) -> Links | None:
     number = delivery_id // BLOCK
     with elevated(session, "a public link names its delivery"):
         first = number * BLOCK
-        rows = session.execute(
+        found = session.execute(
             select(Delivery.id, Delivery.launch_touch_id)
             .where(Delivery.id >= first, Delivery.id < first + BLOCK)
             .order_by(Delivery.id)
-        ).all()
+        )
+        rows = [(one[0], one[1]) for one in found]
         touches = session.execute(
             select(LaunchTouch.id, LaunchTouch.links, Launch)
             .join(Launch, Launch.id == LaunchTouch.launch_id)
-            .where(LaunchTouch.id.in_({row[1] for row in rows}))
-        ).tuples()
+            .where(LaunchTouch.id.in_({touch_id for _, touch_id in rows}))
+        )
         links: dict[UUID, Links] = {}
-        for touch_id, frozen, launch in touches:
-            links[touch_id] = Links({one["number"]: one["url"] for one in frozen}, landing_url(launch))
-    _here().destinations.remember(number, [(row[0], row[1]) for row in rows], links)
-    return next((links[row[1]] for row in rows if row[0] == delivery_id), None)
+        for row in touches:
+            links[row[0]] = Links({one["number"]: one["url"] for one in row[1]}, landing_url(row[2]))
+    _here().destinations.remember(number, rows, links)
+    return next((links[touch_id] for one, touch_id in rows if one == delivery_id), None)
 
 
 def opened(token: str, visit: Visit) -> None:
@@ -288,11 +294,10 @@ def _load(session: Session, records: list[dict[str, Any]]) -> set[tuple[UUID, UU
     wanted = {record["d"] for record in records}
     with elevated(session, "the spool holds hits of every tenant"):
         known = {one.id: one for one in session.scalars(select(Delivery).where(Delivery.id.in_(wanted)))}
-        rows = [_row(one, known[one["d"]], made.id) for one in records if one["d"] in known and one["k"] in _KINDS]
+        rows = [_row(one, known[one["d"]]) for one in records if one["d"] in known and one["k"] in _KINDS]
         if not rows:
             return set()
-        statement = insert(Event).on_conflict_do_nothing(index_elements=["source", "source_key"]).returning(Event.id)
-        new = set(session.scalars(statement, rows))
+        new = _insert(session, rows, batch_id=made.id)
         # Whoever or whatever opened it, the mail arrived: its tokens are in no other.
         settle_unknown(session, sorted(known), DeliveryStatus.SENT, answer="The mail was opened or a link followed.")
         launches: dict[UUID, list[int]] = {}
@@ -305,13 +310,24 @@ def _load(session: Session, records: list[dict[str, Any]]) -> set[tuple[UUID, UU
     return {(one.partner_id, one.launch_id) for one in known.values()}
 
 
-def _row(record: dict[str, Any], delivery: Delivery, batch_id: int) -> dict[str, Any]:
+def _row(record: dict[str, Any], delivery: Delivery) -> dict[str, Any]:
     return {
         "partner_id": delivery.partner_id, "launch_id": delivery.launch_id, "delivery_id": delivery.id,
-        "contact_id": delivery.contact_id, "kind": _KINDS[record["k"]], "at": datetime.fromisoformat(record["t"]),
+        "contact_id": delivery.contact_id, "kind": str(_KINDS[record["k"]]), "at": datetime.fromisoformat(record["t"]),
         "link_number": record["l"] or None, "address": record["a"], "agent": record["u"], "method": record["m"],
-        "detail": {}, "source": "spool", "source_key": record["i"], "batch_id": batch_id,
+        "source_key": record["i"],
     }  # fmt: skip
+
+
+def _insert(session: Session, rows: list[dict[str, Any]], *, batch_id: int) -> set[int]:
+    """Store the hits that are not there yet; the ids of those."""
+    given = given_rows(_HIT, rows)
+    same = [literal({}, JSONB), literal("spool"), literal(batch_id)]
+    statement = insert(Event).from_select(
+        [*_HIT, "detail", "source", "batch_id"], select(*(given.c[name] for name in _HIT), *same), include_defaults=False
+    )
+    once = statement.on_conflict_do_nothing(index_elements=["source", "source_key"])
+    return set(session.scalars(once.returning(Event.id)))
 
 
 def _tell(session: Session, people: Iterable[Event]) -> None:
