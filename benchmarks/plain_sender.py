@@ -112,7 +112,7 @@ def main() -> None:
         print("ready", flush=True)
         sys.stdin.readline()
     rate = run(given.port, data=data, messages=given.messages, connections=given.connections, chain=given.chain)
-    print(json.dumps({"per_second": round(rate, 1), "connections": given.connections, "bytes": len(data)}))
+    print(json.dumps({"per_second": round(rate, 1), "connections": given.connections, "bytes": len(data)}), flush=True)
 
 
 if __name__ == "__main__":
