@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
-from collections.abc import Iterator
 
-import pytest
-from flask import Flask
 from sqlalchemy import select
 
 from tcma.audience import services as audience_services
@@ -26,15 +23,6 @@ from tcma.delivery.states import DeliveryStatus
 from tests.factories.cast import Cast
 from tests.factories.delivery import later, make_draft, make_started, plan, system_of, use_sink
 from tests.sinks import Manners, SmtpSink
-
-
-@pytest.fixture
-def sink(app: Flask) -> Iterator[SmtpSink]:
-    with SmtpSink() as server:
-        before = use_sink(server.url)
-        with app.app_context():
-            yield server
-        use_settings(before)
 
 
 def totals_of(launch: Launch) -> Totals:

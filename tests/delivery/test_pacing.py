@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from uuid import UUID
 
 import pytest
-from flask import Flask
 from sqlalchemy import select, update
 
 from tcma import clock
@@ -24,20 +22,11 @@ from tcma.delivery.states import DeliveryStatus
 from tcma.delivery.windows import Window
 from tcma.errors import Forbidden, IllegalTransition, Invalid
 from tests.factories.cast import Cast
-from tests.factories.delivery import make_contacts, make_draft, make_started, plan, system_of, use_sink
+from tests.factories.delivery import make_contacts, make_draft, make_started, plan, system_of
 from tests.sinks import Manners, SmtpSink
 
 MONDAY = datetime(2026, 11, 23, 20, tzinfo=UTC)
 OFFICE = Window(time(8), time(18), frozenset({1, 2, 3, 4, 5}))
-
-
-@pytest.fixture
-def sink(app: Flask) -> Iterator[SmtpSink]:
-    with SmtpSink() as server:
-        before = use_sink(server.url)
-        with app.app_context():
-            yield server
-        use_settings(before)
 
 
 def totals_of(launch: Launch) -> Totals:

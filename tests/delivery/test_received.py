@@ -5,38 +5,26 @@ from __future__ import annotations
 import email
 import email.policy
 import re
-from collections.abc import Iterator
 from email.header import decode_header, make_header
 from email.message import EmailMessage
 from email.utils import parseaddr
 
 import pytest
-from flask import Flask
 from inscriptis import get_text
 from sqlalchemy import select
 
 from tcma.audience.models import Contact
 from tcma.campaigns import starter
-from tcma.config import use_settings
 from tcma.db import unit_of_work
 from tcma.delivery import engine
 from tests.factories.cast import Cast
-from tests.factories.delivery import make_campaign, make_started, use_sink
+from tests.factories.delivery import make_campaign, make_started
 from tests.sinks import SmtpSink
 
 NAMES = (
     ("Ana", "O'Brien-Šimić"), ("李", "小龍"), ("Ørjan", "«Bø», Jr."), ("=?utf-8?q?x?=", "Test"), ("{{ 7*7 }}", "<b>&"),
     ("", ""), ("Zoë" * 30, "Ünal" * 20), ("محمد", "الأمين"),
 )  # fmt: skip
-
-
-@pytest.fixture
-def sink(app: Flask) -> Iterator[SmtpSink]:
-    with SmtpSink() as server:
-        before = use_sink(server.url)
-        with app.app_context():
-            yield server
-        use_settings(before)
 
 
 @pytest.fixture(params=[one.key for one in starter.starters()])
