@@ -73,6 +73,8 @@ class Story:
         path = folder / f"{len(self.shots) + 1:02}-{name}.png"
         for frame in page.frames:
             frame.wait_for_load_state("load")
+        # A page that is still scrolling to an anchor has its bar in the wrong place.
+        page.evaluate("window.scrollTo({top: 0, behavior: 'instant'})")
         page.screenshot(path=path, animations="disabled")
         self.shots.append(path)
 
