@@ -2,7 +2,7 @@
 
     python -m benchmarks.kills [--contacts 20000] [--kills 100]
 
-Each worker has one connection, so each kill may leave one mail unknown: the one whose end nobody saw.
+Each kill may leave one mail a connection unknown: the one whose end nobody saw.
 """
 
 from __future__ import annotations
@@ -19,14 +19,12 @@ from sqlalchemy import select
 
 from benchmarks.launch import Scene, scene
 from tcma.campaigns.models import Launch
+from tcma.config import settings
 from tcma.db import unit_of_work
 from tcma.delivery.models import Delivery
 from tcma.delivery.states import DeliveryStatus
 from tests.factories.delivery import system_of
 from tests.faults.test_hundred_kills import WORKERS, Workers, is_finished, lines, sink_process, wait_until
-
-CONNECTIONS = 1
-"""Of each worker."""
 
 
 def kill_through(stage: Scene, launch: Launch, *, kills: int) -> None:
@@ -78,7 +76,7 @@ def run(*, contacts: int = 20_000, kills: int = 100) -> list[dict[str, Any]]:
     assert len(found) == contacts, len(found)
     print(f"{contacts} mails in {seconds:.1f} s in spite of {kills} kills: {counted}", file=sys.stderr)
     about = f"{kills} times kill -9 in a launch of {contacts}"
-    limit = CONNECTIONS * kills
+    limit = settings().delivery_connections * kills
     return [
         {"name": f"mails unknown after {about}", "value": counted["unknown"], "unit": "mails",
          "peer": "connections x kills", "peer_value": limit, "ratio": round(counted["unknown"] / limit, 3),

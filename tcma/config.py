@@ -61,7 +61,10 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address the web server listens on; 0.0.0.0: every one.")
     web_workers: int = Field(default=0, ge=0, description="Web server processes; 0: one a CPU core, at most 4.")
     web_threads: int = Field(default=4, ge=1, description="Threads of each web server process.")
-    delivery_lanes: int = Field(default=3, ge=1, le=64, description="SMTP connections that one launch may use at a time.")
+    delivery_lanes: int = Field(default=3, ge=1, le=64, description="Workers' threads that may send one launch at a time.")
+    delivery_connections: int = Field(
+        default=2, ge=1, le=100, description="Connections to the mail server that each of them opens, as there is work."
+    )
     domain_limits: dict[str, int] = Field(
         default_factory=dict, description='Mails a minute by receiving domain, as JSON: {"gmail.com": 600, "*": 0}; 0: no limit.'
     )

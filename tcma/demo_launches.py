@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import count
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -38,6 +39,7 @@ BROWSERS = (
     "Mozilla/5.0 (X11; Linux x86_64; rv:142.0) Gecko/20100101 Firefox/142.0",
 )
 SCANNERS = ("BarracudaCentral LinkScan/2.1", "Mimecast URL Protect", "python-requests/2.32")
+_TURNS_OF_THE_PAUSED = 40
 MESSAGES = (
     "Please call me next week, mornings are best.",
     "What would this cost for about 40 people?",
@@ -109,8 +111,10 @@ def _launch(world: World, plan: Plan) -> None:
         # Started and planned at once: between the two the running service would plan it for today.
         services.start_launch(session, actor, launch.id)
         planning.plan_launch(session, system, launch.id)
-    # A lane stops after its first chunk when its time is up; what is left is what a paused launch shows.
-    engine.run_lane(actor.organization_id, launch.id, seconds=0 if plan.outcome == "paused" else 120)
+    # What a lane that was stopped leaves is what a paused launch shows.
+    turns = count()
+    stop = (lambda: next(turns) >= _TURNS_OF_THE_PAUSED) if plan.outcome == "paused" else (lambda: False)
+    engine.run_lane(actor.organization_id, launch.id, seconds=120, stop=stop)
     with past(actor) as session:
         session.refresh(launch)
         if plan.outcome == "paused" and launch.status is LaunchStatus.SENDING:

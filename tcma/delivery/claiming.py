@@ -23,7 +23,7 @@ from tcma.delivery.models import Delivery
 from tcma.delivery.reply import Reply
 from tcma.delivery.states import DeliveryStatus
 
-CHUNK = 200
+CHUNK = 500
 LEASE = timedelta(minutes=10)
 
 

@@ -1,6 +1,6 @@
 """The sending machine: one run of a lane, from claim to record, and what it leaves settled.
 
-One lane is one SMTP connection with one journal of its own. A row claimed by a lane names it in `worker`; only who
+One lane is a few connections with one journal of its own. A row claimed by a lane names it in `worker`; only who
 holds the lane's journal may put its rows back, so no delivery is ever handed over twice.
 """
 
@@ -20,7 +20,8 @@ from tcma.db import contexts_of_this_application, unit_of_work
 from tcma.delivery import composing, planning, queries, settling
 from tcma.delivery.claiming import Desk, lanes_at_work
 from tcma.delivery.journal import Journal, read_journal
-from tcma.delivery.lane import Clerk, Lane, LaneReport
+from tcma.delivery.clerk import Clerk
+from tcma.delivery.lane import Lane, LaneReport
 from tcma.delivery.places import host_name, journal_folder
 from tcma.delivery.transport import transport_for
 
@@ -30,7 +31,7 @@ log = structlog.get_logger(__name__)
 def run_lane(
     partner_id: UUID, launch_id: UUID, *, seconds: float = 60, stop: Callable[[], bool] = lambda: False
 ) -> LaneReport:
-    """Send what is due of one launch over one connection until nothing is, `seconds` are over or `stop()` says so.
+    """Send what is due of one launch over a few connections until nothing is, `seconds` are over or `stop()` says so.
 
     Opens units of work of its own, for what is handed over must be committed around each chunk. `more` in the report
     says that pending deliveries are left. Call it inside an application context.
@@ -44,10 +45,11 @@ def run_lane(
     name = f"{host_name()}.{ids.new_id().hex[12:]}"
     journal = Journal.open(journal_folder(), name)
     desk = Desk(actor, launch_id, name)
-    connection = transport_for(settings(), tags={"launch": str(launch_id), "partner": str(partner_id)})
+    tags = {"launch": str(launch_id), "partner": str(partner_id)}
+    connections = [transport_for(settings(), tags=tags) for _ in range(settings().delivery_connections)]
     try:
         with Clerk(contexts_of_this_application(), desk, journal) as clerk:
-            lane = Lane(clerk, composer, journal, connection, seconds=seconds, stop=stop)
+            lane = Lane(clerk, composer, journal, connections, seconds=seconds, stop=stop)
             lane.run()
     finally:
         _let_go(desk, journal)

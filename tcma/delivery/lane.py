@@ -1,27 +1,24 @@
-"""One lane: one connection with one journal, fed and relieved by a clerk that talks to the database meanwhile.
+"""One lane: a few connections to the mail server and one journal, fed and relieved by a clerk.
 
-The lane composes and hands over; its clerk, a thread of its own, claims the next rows before the last are gone and
-records verdicts each second. So neither the wire waits for the database nor the database for the wire.
+One thread keeps all connections busy: whichever has its answer gets its next message, and the one after that is
+composed while the server is at work. A connection has one message under way at the most, so a killed process leaves
+at most one unknown delivery a connection.
 """
 
 from __future__ import annotations
 
-import sys
+import select
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import dataclass
-from datetime import datetime
-from types import TracebackType
-from typing import TypeVar
 
 import structlog
 
 from tcma import clock
-from tcma.db import Contexts
-from tcma.delivery.claiming import Claimed, Desk
+from tcma.delivery.claiming import Claimed
+from tcma.delivery.clerk import Clerk
 from tcma.delivery.composing import Composer
 from tcma.delivery.journal import Journal
 from tcma.delivery.reply import Reply, ReplyKind
@@ -32,15 +29,15 @@ from tcma.errors import Invalid
 
 log = structlog.get_logger(__name__)
 
-Result = TypeVar("Result")
-
 RECORD_EVERY = 1.0
-TURN = 0.0002
-"""Seconds that one thread computes before another that waits has its turn."""
-CLAIM_AHEAD = 60
+CLAIM_AHEAD = 200
 """Rows left when the clerk is sent for more: enough to hide a claim, few enough to leave work to other lanes."""
+SPREAD = 20
+"""Rows waiting for each open connection before one more is opened: a few mails need no second."""
 REFUSALS_IN_A_ROW = 5
 """Answers in a row that judge no message (a 421, a refused sender) after which the provider is in trouble."""
+LOOK_UP = 0.05
+"""Seconds after which a lane that waits for an answer looks whether the clerk or a new connection is ready."""
 
 
 @dataclass
@@ -55,84 +52,22 @@ class LaneReport:
     more: bool = False
 
 
-class Clerk:
-    """Claims ahead and records behind a lane, one thing at a time, in a thread with application contexts of its own."""
+@dataclass(slots=True, eq=False)
+class Wire:
+    """One connection: the row whose answer it waits for, and the row that comes next on it."""
 
-    going_on = True
-    """False once a recording found the launch paused, cancelled or finished."""
+    transport: Transport
+    row: Claimed | None = None
+    following: Claimed | None = None
+    is_announced: bool = False
+    """Whether the server has been told of `following`: then it is sent, or the connection dropped."""
+    message: bytes | Reply | None = None
+    """The composed mail of `following`, or why there is none."""
+    opening: Future[str] | None = None
 
-    def __init__(self, contexts: Contexts, desk: Desk, journal: Journal) -> None:
-        self._contexts = contexts
-        self._desk = desk
-        self._journal = journal
-        self._thread = ThreadPoolExecutor(1, "clerk")
-        self._claiming: Future[tuple[list[Claimed], int]] | None = None
-        self._recording: Future[None] | None = None
-        self.suppressed = 0
-
-    def __enter__(self) -> Clerk:
-        # Python's usual 5 ms would keep the lane waiting for the clerk after each word with the mail server.
-        sys.setswitchinterval(TURN)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._thread.shutdown(wait=True)
-
-    def send_for_more(self) -> None:
-        """Begin to claim, unless that is under way."""
-        if self._claiming is None:
-            self._claiming = self._submit(self._desk.claim)
-
-    def rows(self, *, wait: bool) -> list[Claimed] | None:
-        """The rows that were sent for; None while they are not there yet, or nobody was sent."""
-        if self._claiming is None or not (wait or self._claiming.done()):
-            return None
-        found, suppressed = self._claiming.result()
-        self._claiming = None
-        self.suppressed += suppressed
-        return found
-
-    def record(self, results: list[tuple[Claimed, Reply]]) -> bool:
-        """Begin to record `results`; False, with nothing done, while the last recording is under way."""
-        if self._recording is not None:
-            if not self._recording.done():
-                return False
-            self._recording.result()
-        self._recording = self._submit(lambda: self._record(results))
-        return True
-
-    def note_health(self) -> None:
-        """Tell all lanes that the provider answers."""
-        self._submit(self._desk.health)
-
-    def finish(self, results: list[tuple[Claimed, Reply]], release: Iterable[Claimed], *, trouble: str | None) -> None:
-        """Record all that is left, put `release` and what was claimed ahead back, and wait for it.
-
-        With `trouble`, what the provider is said to have, all lanes rest and what is put back waits as long.
-        """
-        back = list(release)
-        if self._claiming is not None:
-            back += self.rows(wait=True) or []
-        due_at = self._submit(lambda: self._desk.trouble(trouble)).result() if trouble else None
-        if self._recording is not None:
-            self._recording.result()
-        self._submit(lambda: self._record(results, release=back, due_at=due_at)).result()
-
-    def _record(
-        self, results: list[tuple[Claimed, Reply]], *, release: Iterable[Claimed] = (), due_at: datetime | None = None
-    ) -> None:
-        self.going_on = self._desk.record(results, release=release, due_at=due_at)
-        self._journal.checkpoint(row.id for row, _ in results)
-
-    def _submit(self, work: Callable[[], Result]) -> Future[Result]:
-        # The clock and the words of the log go along.
-        return self._thread.submit(copy_context().run, self._in_context, work)
-
-    def _in_context(self, work: Callable[[], Result]) -> Result:
-        with self._contexts():
-            return work()
+    @property
+    def is_free(self) -> bool:
+        return self.row is None and self.opening is None
 
 
 class Lane:
@@ -143,7 +78,7 @@ class Lane:
         clerk: Clerk,
         composer: Composer,
         journal: Journal,
-        connection: Transport,
+        connections: list[Transport],
         *,
         seconds: float,
         stop: Callable[[], bool],
@@ -152,79 +87,199 @@ class Lane:
         self._clerk = clerk
         self._composer = composer
         self._journal = journal
-        self._connection = connection
+        self._wires = [Wire(one) for one in connections]
+        self._spare = deque(self._wires)
+        self._openers = ThreadPoolExecutor(len(connections), "opener")
+        self._poll = select.poll()
+        self._watched: dict[int, tuple[Wire, int]] = {}
         self._until = time.monotonic() + seconds
         self._stop = stop
         self._queue: deque[Claimed] = deque()
         self._dry = False
         self._results: list[tuple[Claimed, Reply]] = []
         self._refusals = 0
-        self._refused_again = ""
-        self._recorded_at = time.monotonic()
+        self._trouble = ""
+        self._is_over = False
+        self._recorded_at = self._look_for_late_at = time.monotonic()
 
     def run(self) -> None:
         """Work until the end; what was not handed over is pending again afterwards."""
-        held: list[Claimed] = []
-        trouble: str | None = None
         self._clerk.send_for_more()
         try:
-            held, trouble = self._hand_over_all()
+            self._hand_over_all()
         finally:
             # After an error nothing more is recorded here: the journal knows what became of each row.
-            self._connection.close()
-        self._clerk.finish(self._results, [*held, *self._queue], trouble=trouble)
+            self._openers.shutdown(wait=True)
+            for wire in self._wires:
+                wire.transport.close()
+        held = [wire.following for wire in self._wires if wire.following is not None]
+        self._clerk.finish(self._results, [*held, *self._queue], trouble=self._trouble or None)
         self.report.suppressed = self._clerk.suppressed
 
-    def _hand_over_all(self) -> tuple[list[Claimed], str | None]:
-        """(rows that must go back, the provider's trouble if it has any); each message is composed before the one ahead of it leaves,
-        so that its commands can ride behind that one's dot."""
-        row = self._next()
-        if row is None:
-            return [], None
-        trouble = self._connect()
-        if trouble:
-            return [row], trouble
-        self._clerk.note_health()
-        message = self._composed(row)
+    def _hand_over_all(self) -> None:
         while True:
-            if (row.lease_until - clock.now()).total_seconds() <= self._connection.target.longest_transaction:
-                self.report.more = True
-                return [row], None
-            following = None if self._is_over() else self._next()
-            prepared = self._composed(following) if following else None
-            announced = self._envelope(following) if following and isinstance(prepared, bytes) else None
-            self._note(row, self._send(row, message, announced))
-            if following is None or prepared is None:
-                return [], None
-            trouble = self._refused_again or ("" if self._connection.is_open else self._connect())
-            if trouble:
-                return [following], trouble
-            row, message = following, prepared
+            self._look_at_the_time()
+            self._open_more()
+            for wire in self._wires:
+                while wire.is_free and wire.transport.is_open and self._begin_next(wire):
+                    pass
+            if not any(wire.row is not None or wire.opening is not None for wire in self._wires):
+                if self._trouble or self._is_over or not self._fetch(wait=True):
+                    return
+                continue
+            self._wait()
 
-    def _is_over(self) -> bool:
+    def _look_at_the_time(self) -> None:
+        if self._is_over or self._trouble:
+            return
         if self._stop() or not self._clerk.going_on:
-            return True
-        self.report.more = time.monotonic() >= self._until
-        return self.report.more
+            self._is_over = True
+        elif time.monotonic() >= self._until:
+            self._is_over = self.report.more = True
 
-    def _next(self) -> Claimed | None:
-        """The next row; waits for the clerk only when there is nothing else to do."""
+    # -- rows -----------------------------------------------------------------------------------------
+
+    def _fetch(self, *, wait: bool) -> bool:
+        """Keep rows at hand; whether there are any."""
         if not self._dry and len(self._queue) <= CLAIM_AHEAD:
             self._clerk.send_for_more()
-            found = self._clerk.rows(wait=not self._queue)
+            found = self._clerk.rows(wait=wait and not self._queue)
             if found is not None:
                 self._queue.extend(found)
                 self._dry = not found
-        return self._queue.popleft() if self._queue else None
+        return bool(self._queue)
 
-    def _connect(self) -> str:
-        """What keeps the provider from taking mail; nothing if it is ready."""
-        try:
-            self._connection.connect()
-        except SmtpError as error:
-            log.warning("provider_trouble", error=str(error))
-            return str(error) or "The mail server does not answer."
-        return ""
+    def _next(self) -> Claimed | None:
+        """The next row, unless this lane is at its end or the clerk is still on the way."""
+        if self._is_over or self._trouble or not self._fetch(wait=False):
+            return None
+        return self._queue.popleft()
+
+    def _give_back(self, wire: Wire) -> None:
+        """The row that was to come next on this wire goes to any other."""
+        if wire.following is not None:
+            self._queue.appendleft(wire.following)
+        wire.following, wire.message, wire.is_announced = None, None, False
+
+    # -- connections ----------------------------------------------------------------------------------
+
+    def _open_more(self) -> None:
+        """Open a connection where there is work for it, without keeping the others waiting."""
+        for wire in self._wires:
+            if wire.opening is not None and wire.opening.done():
+                self._opened(wire)
+        if self._is_over or self._trouble or not self._spare or not self._fetch(wait=False):
+            return
+        # One that the server or an accident closed has its place again at once; a further one must be worth it.
+        in_use = len(self._wires) - len(self._spare)
+        if in_use == 0 or len(self._queue) >= SPREAD * in_use:
+            wire = self._spare.popleft()
+            wire.opening = self._openers.submit(_connect, wire.transport)
+
+    def _opened(self, wire: Wire) -> None:
+        assert wire.opening is not None
+        refusal, wire.opening = wire.opening.result(), None
+        if not refusal:
+            if not any(one.transport.is_open for one in self._wires if one is not wire):
+                self._clerk.note_health()
+        elif any(one.transport.is_open for one in self._wires):
+            # The server takes no more connections than these: good enough.
+            log.info("fewer_connections", error=refusal)
+            self._wires.remove(wire)
+        else:
+            log.warning("provider_trouble", error=refusal)
+            self._trouble = refusal
+
+    # -- messages -------------------------------------------------------------------------------------
+
+    def _begin_next(self, wire: Wire) -> bool:
+        """Begin the next message on a free wire; False where there is none, or its answer must be waited for."""
+        if wire.following is None:
+            wire.following = self._next()
+            if wire.following is None:
+                return False
+        elif self._trouble or (self._is_over and not wire.is_announced):
+            return False
+        row = wire.following
+        if (row.lease_until - clock.now()).total_seconds() <= wire.transport.target.longest_transaction:
+            self._is_over = self.report.more = True
+            return False
+        message = self._composed(row) if wire.message is None else wire.message
+        announced = wire.is_announced
+        following = self._next()
+        wire.row, wire.following, wire.message, wire.is_announced = row, following, None, False
+        if isinstance(message, Reply):
+            if announced:
+                # The server waits for a message that does not exist.
+                wire.transport.close()
+            self._settled(wire, message)
+            return wire.transport.is_open
+        upcoming = self._envelope(following) if following is not None and following.contact is not None else None
+        envelope = self._envelope(row)
+        reply = wire.transport.begin(
+            envelope.sender,
+            envelope.recipient,
+            message,
+            before_dot=lambda: self._journal.dot(row.id),
+            upcoming=upcoming,
+        )
+        wire.is_announced = upcoming is not None
+        if reply is not None:
+            self._settled(wire, reply)
+            return wire.transport.is_open
+        self._watch(wire)
+        if following is not None:
+            # While the server is at work.
+            wire.message = self._composed(following)
+        return False
+
+    def _wait(self) -> None:
+        """Until an answer is there, or it is time to look around."""
+        if not self._watched:
+            opening = next((wire.opening for wire in self._wires if wire.opening is not None), None)
+            if opening is not None:
+                opening.exception()
+            return
+        for descriptor, _ in self._poll.poll(LOOK_UP * 1000):
+            self._advance(self._watched[descriptor][0])
+        now = time.monotonic()
+        if now >= self._look_for_late_at:
+            self._look_for_late_at = now + LOOK_UP
+            for wire in [one for one, _ in self._watched.values() if one.transport.waits_for[2] <= now]:
+                self._advance(wire)
+
+    def _advance(self, wire: Wire) -> None:
+        descriptor = wire.transport.waits_for[0]
+        reply = wire.transport.advance()
+        if reply is None:
+            self._watch(wire)
+            return
+        self._poll.unregister(descriptor)
+        del self._watched[descriptor]
+        self._settled(wire, reply)
+
+    def _watch(self, wire: Wire) -> None:
+        descriptor, event, _ = wire.transport.waits_for
+        if self._watched.get(descriptor) != (wire, event):
+            self._poll.register(descriptor, event)
+            self._watched[descriptor] = (wire, event)
+
+    def _settled(self, wire: Wire, reply: Reply) -> None:
+        """Keep the verdict on a wire's row in the journal and for the clerk, and see what it says of the provider."""
+        row, wire.row = wire.row, None
+        assert row is not None
+        self._journal.outcome(row.id, reply)
+        setattr(self.report, str(reply.kind), getattr(self.report, str(reply.kind)) + 1)
+        self._results.append((row, reply))
+        self._refusals = 0 if reply.spends_attempt else self._refusals + 1
+        if self._refusals >= REFUSALS_IN_A_ROW and not self._trouble:
+            log.warning("provider_trouble", error=reply.text, code=reply.code)
+            self._trouble = reply.text or f"The mail server answers {reply.code} again and again."
+        if not wire.transport.is_open:
+            self._give_back(wire)
+            self._spare.appendleft(wire)
+        if time.monotonic() - self._recorded_at >= RECORD_EVERY and self._clerk.record(self._results):
+            self._results, self._recorded_at = [], time.monotonic()
 
     def _envelope(self, row: Claimed) -> Envelope:
         return Envelope(self._composer.return_path(row.id), row.address)
@@ -238,28 +293,11 @@ class Lane:
         except Invalid as error:
             return Reply(ReplyKind.FAILED, text=error.message)
 
-    def _send(self, row: Claimed, message: bytes | Reply, upcoming: Envelope | None) -> Reply:
-        """One message: journalled just before its final dot, and again with the verdict."""
-        if isinstance(message, Reply):
-            return message
-        envelope = self._envelope(row)
-        reply = self._connection.send(
-            envelope.sender,
-            envelope.recipient,
-            message,
-            before_dot=lambda: self._journal.dot(row.id),
-            upcoming=upcoming,
-        )
-        self._journal.outcome(row.id, reply)
-        return reply
 
-    def _note(self, row: Claimed, reply: Reply) -> None:
-        """Keep a verdict, and have the clerk record what came together each second."""
-        setattr(self.report, str(reply.kind), getattr(self.report, str(reply.kind)) + 1)
-        self._results.append((row, reply))
-        self._refusals = 0 if reply.spends_attempt else self._refusals + 1
-        if self._refusals >= REFUSALS_IN_A_ROW:
-            log.warning("provider_trouble", error=reply.text, code=reply.code)
-            self._refused_again = reply.text or f"The mail server answers {reply.code} again and again."
-        if time.monotonic() - self._recorded_at >= RECORD_EVERY and self._clerk.record(self._results):
-            self._results, self._recorded_at = [], time.monotonic()
+def _connect(transport: Transport) -> str:
+    """What keeps the provider from taking mail; nothing if it is ready."""
+    try:
+        transport.connect()
+    except SmtpError as error:
+        return str(error) or "The mail server does not answer."
+    return ""

@@ -6,9 +6,12 @@ itself, so nothing is signed here; `register_domain` gives it our key for a part
 
 from __future__ import annotations
 
+import os
 import re
+import select
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +34,7 @@ from tcma.config import Settings
 from tcma.delivery.domain_check import Finding
 from tcma.delivery.message import wire_address
 from tcma.delivery.reply import Reply, ReplyKind, Stage
-from tcma.delivery.smtp import Envelope
+from tcma.delivery.smtp import Envelope, Waiting
 from tcma.delivery.smtp_target import SmtpRefused, SmtpUnavailable
 from tcma.errors import Invalid
 
@@ -81,6 +84,9 @@ class SesTransport:
         self._tags = [{"Name": name, "Value": _TAG.sub("-", value)[:256]} for name, value in tags.items()]
         self._client: Any = None
         self._rest_until = 0.0
+        self._thread: ThreadPoolExecutor | None = None
+        self._asked: Future[Reply] | None = None
+        self._bell = (-1, -1)
 
     @property
     def is_open(self) -> bool:
@@ -88,7 +94,7 @@ class SesTransport:
 
     def connect(self) -> None:
         """Make ready; the connection itself opens with the first mail. Raises SmtpUnavailable, SmtpRefused."""
-        self.close()
+        self._hang_up()
         left = self._rest_until - time.monotonic()
         if left > 0:
             raise SmtpUnavailable(f"Amazon SES asked us to send less; we go on in {left:.0f} seconds.")
@@ -98,9 +104,49 @@ class SesTransport:
             raise SmtpRefused(f"Amazon SES cannot be used: {error}") from None
 
     def close(self) -> None:
+        if self._thread is not None:
+            # What was asked is asked: the request ends before its connection does.
+            self._thread.shutdown(wait=True)
+            self._thread = self._asked = None
+            for end in self._bell:
+                os.close(end)
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         if self._client is not None:
             self._client.close()
         self._client = None
+
+    @property
+    def waits_for(self) -> Waiting:
+        """See `Transport`: a pipe that holds a byte once SES has answered."""
+        return self._bell[0], select.POLLIN, time.monotonic() + self.target.longest_transaction
+
+    def begin(
+        self,
+        sender: str,
+        recipient: str,
+        data: bytes,
+        *,
+        before_dot: Callable[[], None],
+        upcoming: Envelope | None = None,
+    ) -> Reply | None:
+        """Have a thread of this connection ask SES, for boto3 knows no other way to not wait; see `Transport`."""
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "ses")
+            self._bell = os.pipe()
+        self._asked = self._thread.submit(self.send, sender, recipient, data, before_dot=before_dot)
+        self._asked.add_done_callback(lambda _: os.write(self._bell[1], b"."))
+        return None
+
+    def advance(self) -> Reply | None:
+        """The verdict once there is one. Raises what `before_dot` raised."""
+        assert self._asked is not None
+        if not self._asked.done():
+            return None
+        os.read(self._bell[0], 1)
+        asked, self._asked = self._asked, None
+        return asked.result()
 
     def send(
         self,
@@ -135,7 +181,7 @@ class SesTransport:
                 time.sleep(wait)
         # Throttled all along: let the account breathe before anybody asks again.
         self._rest_until = time.monotonic() + _REST
-        self.close()
+        self._hang_up()
         return Reply(ReplyKind.DEFERRED, 454, "4.7.0", "Amazon SES asks us to send less for now.", Stage.MAIL)
 
     def _request(self, address: str, data: bytes) -> dict[str, Any]:
@@ -157,10 +203,10 @@ class SesTransport:
         except ParamValidationError as error:
             return Reply(ReplyKind.FAILED, None, "5.6.0", f"Amazon SES cannot take this message: {error}", Stage.DATA)
         except _NEVER_SENT as error:
-            self.close()
+            self._hang_up()
             return Reply(ReplyKind.DEFERRED, None, None, f"Amazon SES cannot be reached: {error}", Stage.CONNECT)
         except BotoCoreError as error:
-            self.close()
+            self._hang_up()
             text = f"The message was handed to Amazon SES, and no answer came: {error}"
             return Reply(ReplyKind.UNKNOWN, None, None, text, Stage.DOT)
         return Reply(ReplyKind.SENT, 250, None, str(answer["MessageId"]), Stage.DOT)
@@ -171,14 +217,14 @@ class SesTransport:
         if code in THROTTLED or status == 429:
             return None
         if status == 503:
-            self.close()
+            self._hang_up()
             return Reply(ReplyKind.DEFERRED, 454, "4.3.0", text, Stage.MAIL)
         if status >= 500:
             return Reply(ReplyKind.UNKNOWN, None, None, f"Amazon SES left open what it did. {text}", Stage.DOT)
         if code in ABOUT_US or status in (401, 403) or "not verified" in words.lower():
             # Nothing about this message: the others would fare the same, so nobody's tries are spent.
             self._rest_until = time.monotonic() + _REST
-            self.close()
+            self._hang_up()
             return Reply(ReplyKind.DEFERRED, 454, "4.7.1", text, Stage.MAIL)
         return Reply(ReplyKind.FAILED, 554, "5.6.0", text, Stage.DOT)
 

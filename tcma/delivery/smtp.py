@@ -13,7 +13,7 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from tcma.delivery.message import CrlfBytes, wire_address
@@ -21,15 +21,21 @@ from tcma.delivery.reply import Reply, ReplyKind, Stage
 from tcma.delivery.smtp_target import SmtpError, SmtpRefused, SmtpTarget, SmtpUnavailable, Tls, open_client
 from tcma.errors import Invalid
 
+Waiting = tuple[int, int, float]
+"""(file descriptor, event of `select.poll`, latest time by `time.monotonic`)."""
+Steps = list[tuple[Stage, bytes]]
+Transaction = Generator[int, None, Reply]
+"""Yields the event that must come to pass before it goes on; returns the verdict."""
+
 __all__ = [
     "Envelope", "Reply", "ReplyKind", "SmtpConnection", "SmtpError", "SmtpRefused", "SmtpTarget",
-    "SmtpUnavailable", "Stage", "Tls", "wire_bytes",
+    "SmtpUnavailable", "Stage", "Tls", "Waiting", "wire_bytes",
 ]  # fmt: skip
 
-_LEADING_DOT = re.compile(rb"\n\.")
 _BARE = re.compile(rb"\r\n|\r|\n")
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?: +|$)")
 _LONGEST_REPLY = 16_384
+_MOST_LINES = 500
 # Linux: hold the message back until the dot follows, so that the server wakes once for both.
 _MORE = getattr(socket, "MSG_MORE", 0)
 
@@ -53,7 +59,7 @@ def wire_bytes(data: bytes) -> bytes:
             data = _BARE.sub(b"\r\n", data)
         if not data.endswith(b"\r\n"):
             data += b"\r\n"
-    if _LEADING_DOT.search(data):
+    if b"\n." in data:
         data = data.replace(b"\r\n.", b"\r\n..")
     return b"." + data if data.startswith(b".") else data
 
@@ -63,22 +69,35 @@ class _Gone(Exception):
 
 
 class SmtpConnection:
-    """One connection to one server, for one thread at a time; it stays open over many messages."""
+    """One connection to one server, for one thread at a time; it stays open over many messages.
+
+    `send` waits for the verdict. Who has several connections says `begin` instead and then `advance` whenever
+    `waits_for` has come to pass, so that one thread keeps all of them busy.
+    """
 
     def __init__(self, target: SmtpTarget) -> None:
         self.target = target
         self._socket: socket.socket | None = None
-        self._poll = select.poll()
         self._buffer = b""
         self._pipelining = self._eight_bit = self._utf8 = False
         self._size_limit = 0
+        self._more = 0
         self._announced: Envelope | None = None
         self._reset_first = False
+        self._transaction: Transaction | None = None
+        self._event = select.POLLIN
+        self._deadline = 0.0
 
     @property
     def is_open(self) -> bool:
         """False before `connect` and after anything that ended the connection; `connect` opens it anew."""
         return self._socket is not None
+
+    @property
+    def waits_for(self) -> Waiting:
+        """What `advance` needs before it can go on: (file descriptor, event of `select.poll`, latest time)."""
+        assert self._socket is not None
+        return self._socket.fileno(), self._event, self._deadline
 
     def connect(self) -> None:
         """Open, protect and sign in, after closing what was open. Raises SmtpUnavailable or SmtpRefused."""
@@ -95,14 +114,14 @@ class SmtpConnection:
         assert client.sock is not None
         # Without this the short writes of a transaction would wait for the other side's delayed ACK.
         client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._more = 0 if isinstance(client.sock, ssl.SSLSocket) else _MORE
         self._socket, client.sock = client.sock, None
         client.close()
-        self._poll = select.poll()
-        self._poll.register(self._socket, select.POLLIN)
+        self._socket.setblocking(False)
 
     def close(self) -> None:
         """Say goodbye if the server waits for a command, then close. Never raises."""
-        if self._socket is not None and self._announced is None:
+        if self._socket is not None and self._announced is None and self._transaction is None:
             # The goodbye is a courtesy: a server that is gone does not miss it.
             with contextlib.suppress(OSError):
                 self._socket.settimeout(1.0)
@@ -131,6 +150,27 @@ class SmtpConnection:
         anything else is deferred and drops the connection, which is the only way back out of DATA that sends
         nothing to anyone.
         """
+        reply = self.begin(sender, recipient, data, before_dot=before_dot, upcoming=upcoming)
+        while reply is None:
+            descriptor, event, deadline = self.waits_for
+            poll = select.poll()
+            poll.register(descriptor, event)
+            poll.poll(max(0.0, deadline - time.monotonic()) * 1000 + 1)
+            reply = self.advance()
+        return reply
+
+    def begin(
+        self,
+        sender: str,
+        recipient: str,
+        data: bytes,
+        *,
+        before_dot: Callable[[], None],
+        upcoming: Envelope | None = None,
+    ) -> Reply | None:
+        """What `send` does as far as it can be done without waiting; None where `advance` must go on with it."""
+        if self._transaction is not None:
+            raise RuntimeError("This connection has not settled the message before.")
         announced, self._announced = self._announced, None
         if self._socket is None:
             return _lost(Stage.CONNECT, "There is no connection to the mail server.")
@@ -147,14 +187,46 @@ class SmtpConnection:
             # Its MAIL is out without BODY=8BITMIME (RFC 6152). Messages of `MessageShape` never come here.
             self._drop()
             return _lost(Stage.DATA, "The message was announced as 7-bit and has other characters.")
+        self._transaction = self._hand_over(
+            steps, body, written=announced is not None, before_dot=before_dot, upcoming=upcoming
+        )
+        return self.advance()
+
+    def advance(self) -> Reply | None:
+        """Go on with the message begun until the server must be waited for, or give its verdict.
+
+        Past the latest time of `waits_for` it gives up and says what that makes of the message.
+        """
+        assert self._transaction is not None
+        try:
+            self._event = next(self._transaction)
+        except StopIteration as end:
+            self._transaction = None
+            reply: Reply = end.value
+            return reply
+        except BaseException:
+            self._transaction = None
+            raise
+        return None
+
+    def _hand_over(
+        self,
+        steps: Steps,
+        body: bytes,
+        *,
+        written: bool,
+        before_dot: Callable[[], None],
+        upcoming: Envelope | None,
+    ) -> Transaction:
+        """One message from its first command to its verdict; yields where the server must be waited for."""
         stage = Stage.CONNECT
         try:
-            verdict = self._begin(steps, written=announced is not None)
+            verdict = yield from self._begin(steps, written=written)
             if verdict is not None:
                 return verdict
             stage = Stage.DATA
-            self._write(body, time.monotonic() + self.target.timeout, more=True)
-            early = self._early_verdict()
+            yield from self._write(body, self.target.timeout, flags=self._more)
+            early = yield from self._early_verdict()
             if early is not None:
                 return early
         except (_Gone, OSError) as error:
@@ -165,9 +237,9 @@ class SmtpConnection:
         except BaseException:
             self._drop()
             raise
-        return self._finish(upcoming)
+        return (yield from self._finish(upcoming))
 
-    def _steps(self, sender: str, recipient: str, body: bytes) -> list[tuple[Stage, bytes]] | Reply:
+    def _steps(self, sender: str, recipient: str, body: bytes) -> Steps | Reply:
         """The commands of this transaction, or why this server cannot take it."""
         try:
             mail = wire_address(sender, field="return path") if sender else ""
@@ -199,18 +271,18 @@ class SmtpConnection:
         ]
         return [(Stage.CONNECT, b"RSET\r\n"), *steps] if self._reset_first else steps
 
-    def _begin(self, steps: list[tuple[Stage, bytes]], *, written: bool) -> Reply | None:
+    def _begin(self, steps: Steps, *, written: bool) -> Generator[int, None, Reply | None]:
         """None once the server waits for the message; else the verdict, the session fit for the next."""
-        deadline = time.monotonic() + self.target.timeout
         at_once = self._pipelining
         if at_once and not written:
-            self._write(b"".join([command for _, command in steps]), deadline)
+            yield from self._write(b"".join([command for _, command in steps]), self.target.timeout)
+        self._deadline = time.monotonic() + self.target.timeout
         verdict: Reply | None = None
         self._reset_first = False
         for stage, command in steps:
             if not at_once:
-                self._write(command, deadline)
-            code, lines = self._read(deadline)
+                yield from self._write(command, self.target.timeout)
+            code, lines = yield from self._read()
             if code == 421:
                 self._drop()
                 return verdict or _verdict(code, lines, stage)
@@ -218,8 +290,8 @@ class SmtpConnection:
                 if verdict is None:
                     return None
                 # Refused, and DATA taken all the same: end it with nothing in it (RFC 2920 §3.1).
-                self._write(b".\r\n", deadline)
-                self._read(deadline)
+                yield from self._write(b".\r\n", self.target.timeout)
+                yield from self._read()
             elif stage is Stage.DATA or not 200 <= code < 300:
                 verdict = verdict or _verdict(code, lines, stage)
                 if not at_once:
@@ -227,36 +299,33 @@ class SmtpConnection:
         self._reset_first = True
         return verdict
 
-    def _early_verdict(self) -> Reply | None:
+    def _early_verdict(self) -> Generator[int, None, Reply | None]:
         """The server's refusal while we were still writing, if it gave one; raises _Gone if it has hung up.
 
         Looking before the dot is written keeps such a message deferred that would be unknown a moment later.
         """
-        assert self._socket is not None
-        if not self._buffer:
-            if not self._poll.poll(0):
-                return None
-            self._socket.settimeout(0)
-            try:
-                self._buffer = self._socket.recv(_LONGEST_REPLY)
-            except (BlockingIOError, ssl.SSLWantReadError):
-                return None  # housekeeping of TLS, no word for us
-        code, lines = self._read(time.monotonic() + self.target.timeout)
+        if not self._buffer and not self._receive():
+            return None
+        self._deadline = time.monotonic() + self.target.timeout
+        code, lines = yield from self._read()
         verdict = _verdict(code, lines, Stage.DATA)
         self._drop()
         return verdict
 
-    def _finish(self, upcoming: Envelope | None) -> Reply:
+    def _finish(self, upcoming: Envelope | None) -> Transaction:
         """Write the final dot, and behind it the commands of the next message; read the verdict."""
         assert self._socket is not None
         commands = self._announcement(upcoming) if upcoming is not None else b""
         tail = b".\r\n" + commands
-        deadline = time.monotonic() + self.target.answer_timeout
         is_plain = not isinstance(self._socket, ssl.SSLSocket)
+        self._deadline = time.monotonic() + self.target.answer_timeout
+        written = 0
         try:
-            self._socket.settimeout(self.target.answer_timeout)
-            written = self._socket.send(tail)
-        except OSError as error:
+            while not written:
+                written = self._take(tail)
+                if not written:
+                    yield from self._wait(select.POLLOUT)
+        except (_Gone, OSError) as error:
             self._drop()
             if is_plain:
                 # send() fails only where the kernel took not one byte: the dot is still here.
@@ -264,8 +333,8 @@ class SmtpConnection:
             return _unknown(error)
         try:
             if written < len(tail):
-                self._write(tail[written:], deadline)
-            code, lines = self._read(deadline)
+                yield from self._write(tail[written:], self.target.answer_timeout)
+            code, lines = yield from self._read()
             verdict = _verdict(code, lines, Stage.DOT, good=ReplyKind.SENT)
         except (_Gone, OSError) as error:
             self._drop()
@@ -285,23 +354,41 @@ class SmtpConnection:
             return b""
         return b"".join([command for _, command in steps])
 
-    def _write(self, data: bytes, deadline: float, *, more: bool = False) -> None:
+    def _write(self, data: bytes, seconds: float, *, flags: int = 0) -> Generator[int, None, None]:
+        """All of `data`, within `seconds`."""
+        self._deadline = time.monotonic() + seconds
+        left = memoryview(data)
+        while left:
+            taken = self._take(left, flags)
+            left = left[taken:]
+            if left and not taken:
+                yield from self._wait(select.POLLOUT)
+
+    def _take(self, data: bytes | memoryview, flags: int = 0) -> int:
+        """How many octets went out without waiting."""
         if self._socket is None:
             raise _Gone("it is closed")
-        self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
-        if more and _MORE and not isinstance(self._socket, ssl.SSLSocket):
-            self._socket.sendall(data, _MORE)
-        else:
-            self._socket.sendall(data)
+        try:
+            return self._socket.send(data, flags) if flags else self._socket.send(data)
+        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return 0
 
-    def _read(self, deadline: float) -> tuple[int, list[bytes]]:
+    def _wait(self, event: int) -> Generator[int, None, None]:
+        """Wait once for `event`. Raises _Gone where it is too late."""
+        yield event
+        if time.monotonic() >= self._deadline:
+            raise _Gone("the mail server took too long")
+
+    def _read(self) -> Generator[int, None, tuple[int, list[bytes]]]:
         """One reply: its code and its lines without code. Raises _Gone for an end or a delay."""
         lines: list[bytes] = []
-        length = 0
         while True:
             end = self._buffer.find(b"\n")
             if end < 0:
-                length = self._receive(deadline, length)
+                if len(self._buffer) > _LONGEST_REPLY:
+                    raise _Gone("the mail server's answer does not end")
+                if not self._receive():
+                    yield from self._wait(select.POLLIN)
                 continue
             line, self._buffer = self._buffer[:end].rstrip(b"\r"), self._buffer[end + 1 :]
             if not line[:3].isdigit() or len(line) < 3 or line[3:4] not in (b" ", b"-", b""):
@@ -309,20 +396,21 @@ class SmtpConnection:
             lines.append(line[4:])
             if line[3:4] != b"-":
                 return int(line[:3]), lines
+            if len(lines) > _MOST_LINES:
+                raise _Gone("the mail server's answer does not end")
 
-    def _receive(self, deadline: float, length: int) -> int:
-        left = deadline - time.monotonic()
-        if self._socket is None or left <= 0:
-            raise _Gone("the mail server took too long")
-        self._socket.settimeout(left)
-        received = self._socket.recv(_LONGEST_REPLY)
+    def _receive(self) -> bool:
+        """Whether the server had said something; raises _Gone if it has hung up."""
+        if self._socket is None:
+            raise _Gone("it is closed")
+        try:
+            received = self._socket.recv(_LONGEST_REPLY)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return False
         if not received:
             raise _Gone("the mail server hung up")
-        length += len(received)
-        if length > 2 * _LONGEST_REPLY:
-            raise _Gone("the mail server's answer does not end")
         self._buffer += received
-        return length
+        return True
 
     def _drop(self) -> None:
         """Close without a word. Inside DATA, this makes the server forget the message (RFC 5321 §3.8)."""
@@ -330,6 +418,7 @@ class SmtpConnection:
             self._socket.close()
         self._socket = None
         self._announced = None
+        self._transaction = None
         self._buffer = b""
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from tcma.config import Settings
 from tcma.delivery.reply import Reply
 from tcma.delivery.ses import SesTransport
-from tcma.delivery.smtp import Envelope, SmtpConnection
+from tcma.delivery.smtp import Envelope, SmtpConnection, Waiting
 from tcma.delivery.smtp_target import SmtpTarget
 
 
@@ -50,6 +50,27 @@ class Transport(Protocol):
         upcoming: Envelope | None = None,
     ) -> Reply:
         """Hand over one message. Only between `before_dot` and the verdict can its fate become unknown."""
+        ...
+
+    def begin(
+        self,
+        sender: str,
+        recipient: str,
+        data: bytes,
+        *,
+        before_dot: Callable[[], None],
+        upcoming: Envelope | None = None,
+    ) -> Reply | None:
+        """What `send` does, as far as it goes without waiting; None where `advance` has to go on with it."""
+        ...
+
+    @property
+    def waits_for(self) -> Waiting:
+        """(file descriptor, event, latest time): when to call `advance`."""
+        ...
+
+    def advance(self) -> Reply | None:
+        """Go on without waiting; the verdict once there is one. May be called too early and must be when it is late."""
         ...
 
 

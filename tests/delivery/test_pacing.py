@@ -38,7 +38,7 @@ def rows_of(launch: Launch) -> list[Delivery]:
     with unit_of_work(system_of(launch)) as session:
         return list(
             session.scalars(
-                select(Delivery).where(Delivery.launch_id == launch.id).order_by(Delivery.id),
+                select(Delivery).where(Delivery.launch_id == launch.id).order_by(Delivery.contact_id),
                 execution_options={"populate_existing": True},
             )
         )
@@ -80,7 +80,9 @@ def test_mail_arrives_in_the_recipients_hours(sink: SmtpSink, cast: Cast) -> Non
     launch = make_draft(cast, contacts=3)
     actor = cast.partner_marketer
     with unit_of_work(actor) as session:
-        mine = session.scalars(select(Contact.id).where(Contact.partner_id == actor.organization_id)).all()
+        mine = session.scalars(
+            select(Contact.id).where(Contact.partner_id == actor.organization_id).order_by(Contact.id)
+        ).all()
         for contact_id, country in zip(mine, ("DE", "US", "JP"), strict=True):
             session.execute(update(Contact).where(Contact.id == contact_id).values(country=country))
         pacing.save_pace(session, actor, launch.id, window=OFFICE, late_hours=None)
