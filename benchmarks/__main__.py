@@ -27,7 +27,7 @@ Rows = list[dict[str, Any]]
 
 
 def _launch(*, quick: bool) -> Rows:
-    return launch.run(contacts=2_000, rounds=1) if quick else launch.run()
+    return launch.run(contacts=2_000, many=0, rounds=1) if quick else launch.run()
 
 
 def _kills(*, quick: bool) -> Rows:

@@ -30,11 +30,13 @@ from sqlalchemy import (
     Identity,
     MetaData,
     Numeric,
+    String,
     TableValuedAlias,
     Text,
     Uuid,
     any_,
     bindparam,
+    cast,
     column,
     event,
     func,
@@ -166,14 +168,18 @@ def contexts_of_this_application() -> Contexts:
 
 def among(attribute: InstrumentedAttribute[int], numbers: Sequence[int]) -> ColumnElement[bool]:
     """`attribute = ANY(numbers)` with one parameter, however many there are: planned once, and prepared."""
-    return attribute == any_(bindparam(None, list(numbers), ARRAY(BigInteger)))
+    return attribute == any_(_array(numbers))
 
 
 def numbered(numbers: Sequence[int]) -> TableValuedAlias:
     """`numbers` as rows with one column `id`: for a LATERAL that looks each up by its key, whatever the planner
     believes of the table."""
-    given = bindparam(None, list(numbers), ARRAY(BigInteger))
-    return func.unnest(given).table_valued(column("id", BigInteger)).render_derived(name="wanted")
+    return func.unnest(_array(numbers)).table_valued(column("id", BigInteger)).render_derived(name="wanted")
+
+
+def _array(numbers: Sequence[int]) -> ColumnElement[Any]:
+    """`numbers` as one array, written as text: psycopg would look at each of them."""
+    return cast(bindparam(None, "{" + ",".join(map(str, numbers)) + "}", String), ARRAY(BigInteger))
 
 
 def given_rows(types: Mapping[str, type[TypeEngine[Any]] | TypeEngine[Any]], rows: Sequence[Mapping[str, Any]]) -> TableValuedAlias:
@@ -181,7 +187,10 @@ def given_rows(types: Mapping[str, type[TypeEngine[Any]] | TypeEngine[Any]], row
 
     For INSERT … SELECT of thousands of rows, whose VALUES would be thousands of parameters to compile each time.
     """
-    arrays = [bindparam(None, [row[name] for row in rows], ARRAY(kind)) for name, kind in types.items()]
+    arrays = [
+        _array([row[name] for row in rows]) if name == "id" else bindparam(None, [row[name] for row in rows], ARRAY(kind))
+        for name, kind in types.items()
+    ]
     columns = [column(name, kind) for name, kind in types.items()]
     return func.unnest(*arrays).table_valued(*columns).render_derived(name="given")
 

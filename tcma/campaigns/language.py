@@ -8,9 +8,10 @@ calls nothing, and has no way to turn a value into a template. The sandbox is a 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from types import CodeType
 from typing import Final, TypeVar
 from urllib.parse import quote
 
@@ -124,13 +125,31 @@ class Program:
         flattened = _Flatten(known or {}).visit(tree)
         if fixed is not None:
             flattened = _Fix(env, fixed).visit(flattened)
-        code = env.compile(flattened, "mail", "mail")
-        self._template = env.template_class.from_code(env, code, {})
+        self._code: CodeType = env.compile(flattened, "mail", "mail")
+        self._template = env.template_class.from_code(env, self._code, {})
 
     def render(self, values: Mapping[str, str]) -> str:
         """The text for these values, keyed by `flat(root, field)`. Values never become template."""
+        return "".join(self.parts(values))
+
+    def parts(self, values: Mapping[str, str]) -> Iterator[str]:
+        """What `render` joins: the program's own texts and the values between them."""
         context = self._template.new_context(dict(values), shared=True)
-        return "".join(self._template.root_render_func(context))
+        return self._template.root_render_func(context)
+
+    def constants(self) -> set[str]:
+        """The texts that `parts` may give of the program's own, and others that it knows."""
+        return _texts_of(self._code)
+
+
+def _texts_of(code: CodeType) -> set[str]:
+    found: set[str] = set()
+    for one in code.co_consts:
+        if isinstance(one, CodeType):
+            found |= _texts_of(one)
+        elif isinstance(one, str):
+            found.add(one)
+    return found
 
 
 def inspect(source: str, *, dialect: Dialect, loop_names: Iterable[str] = ()) -> Usage:

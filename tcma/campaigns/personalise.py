@@ -38,12 +38,12 @@ from tcma.campaigns.vocabulary import (
     sending_dialect,
     values_for,
 )
+from tcma.campaigns.wire import WireProgram
 from tcma.errors import Invalid
 
 MAX_RENDERED: Final = 1024 * 1024
 MAX_CONTACT_VALUE: Final = 300
 
-_MANY_BLANKS: Final = re.compile(r"\n{3,}")
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _STYLE: Final = re.compile(r"<style.*?</style", re.DOTALL | re.IGNORECASE)
 _COLOUR: Final = re.compile(r"\{\{\s*brand\.\w*color\s*\}\}")
@@ -71,11 +71,10 @@ class TouchTemplate:
     `brand` needs legal_name and postal_address: without them no footer, and so no mail. Raises Invalid with
     keys such as `brand.postal_address`, `slots.headline`, `links.2`.
 
-    With `for_sending` the HTML comes as it travels, encoded once here and not again for each reader: see `is_wire`.
+    With `for_sending`, `fill` gives HTML as it travels, encoded once here and not again for each reader.
     """
 
-    is_wire = False
-    """Whether the HTML has CRLF line ends and references for all but ASCII, readers' own values excepted."""
+    _wire: WireProgram | None = None
 
     def __init__(
         self,
@@ -87,7 +86,7 @@ class TouchTemplate:
         for_sending: bool = False,
     ) -> None:
         self.compiled = compiled
-        self.is_wire = for_sending and _may_be_wire(compiled.html)
+        self._is_wire = for_sending and _may_be_wire(compiled.html)
         try:
             values = clean_values(compiled.slots, slots)
         except Invalid as error:
@@ -103,7 +102,7 @@ class TouchTemplate:
         for_text: dict[str, Any] = dict(for_html)
         self._rich_html = {flat("slot", name): pieces for name, pieces in rich.items()}
         self._rich_text = {key: _text_pieces(pieces) for key, pieces in self._rich_html.items()}
-        if self.is_wire:
+        if self._is_wire:
             self._rich_html = {
                 key: [_as_wire(piece) if isinstance(piece, str) else piece for piece in pieces]
                 for key, pieces in self._rich_html.items()
@@ -114,8 +113,9 @@ class TouchTemplate:
                 for_html[key] = _as_html(slot, value)
                 for_text[key] = plain(value) if slot.kind is SlotKind.RICH else value
         self._subject = Program(compiled.subject, dialect=dialect, escape=False, known=for_text)
-        fixed = _as_wire if self.is_wire else None
+        fixed = _as_wire if self._is_wire else None
         self._html = Program(compiled.html, dialect=dialect, escape=True, known=for_html, fixed=fixed)
+        self._wire = WireProgram(self._html) if self._is_wire else None
         self._text = Program(compiled.text, dialect=dialect, escape=False, known=for_text)
         self._fallback_subject = launch["name"] or brand["name"]
         self._destinations, self._direct = self._resolve(dialect, for_text)
@@ -179,6 +179,25 @@ class TouchTemplate:
         wanted, reason, privacy_url and pixel_url (addresses, or "#"). Raises ValueError where one of
         these is missing: that is a mistake of the caller's, not of a person's.
         """
+        subject, text, for_html = self._begun(contact, links, service)
+        return Rendered(subject, self._html.render(for_html), text)
+
+    def fill(
+        self,
+        *,
+        contact: Mapping[str, str | None],
+        links: Mapping[int, str],
+        service: Mapping[str, str | None],
+    ) -> tuple[str, str | list[bytes], str]:
+        """(subject, HTML, text) as in `render`; the HTML in pieces that travel as they are, wherever it can."""
+        subject, text, for_html = self._begun(contact, links, service)
+        pieces = self._wire.pieces(for_html) if self._wire is not None else None
+        return subject, self._html.render(for_html) if pieces is None else pieces, text
+
+    def _begun(
+        self, contact: Mapping[str, str | None], links: Mapping[int, str], service: Mapping[str, str | None]
+    ) -> tuple[str, str, dict[str, Any]]:
+        """Subject and text of a mail, and the values for its HTML."""
         own = _own_values(contact, links=links, service=service, wanted=self._destinations)
         own.update(self._direct)
         for_html, for_text = own, own
@@ -189,11 +208,11 @@ class TouchTemplate:
                 for_html[key] = Markup("".join(_joined(pieces, own, escape=True)))  # noqa: S704
                 for_text[key] = "".join(_joined(self._rich_text[key], own, escape=False))
         text = self._text.render(for_text)
-        if "\n\n\n" in text or text.startswith("\n"):
-            # Blocks that were left out leave their empty lines behind.
-            text = _MANY_BLANKS.sub("\n\n", text).lstrip("\n")
+        # Blocks that were left out leave their empty lines behind.
+        while "\n\n\n" in text:
+            text = text.replace("\n\n\n", "\n\n")
         subject = seen(self._subject.render(for_text))
-        return Rendered(subject or self._fallback_subject, self._html.render(for_html), text)
+        return subject or self._fallback_subject, text.lstrip("\n"), for_html
 
 
 def preview(
@@ -210,7 +229,7 @@ def preview(
     way to the slot's default. Never raises for what a person typed.
     """
     touch = TouchTemplate.__new__(TouchTemplate)
-    touch.compiled = compiled
+    touch.compiled, touch._is_wire = compiled, False
     shown = shown_values(compiled.slots, slots)
     facts, occasion = lenient_brand(brand), lenient_launch(launch)
     try:

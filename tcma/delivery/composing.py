@@ -71,9 +71,13 @@ class Composer:
 
     def render(self, delivery_id: int, contact: dict[str, Any]) -> Rendered:
         """Subject, HTML and text of one delivery; untracked contacts get neither pixel nor counted links."""
-        return self._render(delivery_id, contact, tokens.unsubscribe_token(delivery_id, key=self._key))
+        links, service = self._addresses(delivery_id, contact, tokens.unsubscribe_token(delivery_id, key=self._key))
+        return self._template.render(contact=contact, links=links, service=service)
 
-    def _render(self, delivery_id: int, contact: dict[str, Any], mine: str) -> Rendered:
+    def _addresses(
+        self, delivery_id: int, contact: dict[str, Any], mine: str
+    ) -> tuple[dict[int, str], dict[str, str | None]]:
+        """The links of one delivery by number, and what the service adds; `mine` is its unsubscribe token."""
         key, origin = self._key, self._origin
         if contact.get("no_tracking"):
             links, pixel = self._template.destinations(), ""
@@ -82,45 +86,41 @@ class Composer:
                 number: f"{origin}/r/{tokens.click_token(delivery_id, number, key=key)}" for number in self._numbers
             }
             pixel = f"{origin}/o/{tokens.open_token(delivery_id, key=key)}.gif"
-        return self._template.render(
-            contact=contact,
-            links=links,
-            service={
-                "reason": self._reason,
-                "unsubscribe_url": f"{origin}/u/{mine}",
-                "privacy_url": f"{origin}/privacy/{mine}",
-                "pixel_url": pixel,
-            },
-        )
+        return links, {
+            "reason": self._reason,
+            "unsubscribe_url": f"{origin}/u/{mine}",
+            "privacy_url": f"{origin}/privacy/{mine}",
+            "pixel_url": pixel,
+        }
 
     def message(self, delivery_id: int, address: str, contact: dict[str, Any], *, message_id: str = "") -> CrlfBytes:
         """The whole mail of one delivery as bytes. The Message-ID of a delivery is always the same."""
         mine = tokens.unsubscribe_token(delivery_id, key=self._key)
-        rendered = self._render(delivery_id, contact, mine)
+        links, service = self._addresses(delivery_id, contact, mine)
+        subject, html, text = self._template.fill(contact=contact, links=links, service=service)
         made = self._shape.fill(
             to_address=address,
             to_name=str(contact.get("full_name") or ""),
-            subject=rendered.subject,
-            html=rendered.html,
-            text=rendered.text,
+            subject=subject,
+            html=html,
+            text=text,
             message_id=message_id or f"d{delivery_id}.{mine[-10:]}",
             unsubscribe_url=f"{self._origin}/u/{mine}",
             unsubscribe_mailto=self._unsubscribe_mailto(delivery_id),
-            html_is_wire=self._template.is_wire,
         )
         return self._signer.sign(made) if self._signer else made
 
     def test_message(self, address: str, contact: dict[str, Any], *, message_id: str) -> CrlfBytes:
         """A test mail: real destinations, nothing tracked; its unsubscribe link belongs to no delivery."""
         nowhere = tracking_url("u", tokens.unsubscribe_token(0, key=self._key))
-        rendered = self._template.render(
+        subject, html, text = self._template.fill(
             contact=contact,
             links=self._template.destinations(),
             service={"reason": self._reason, "unsubscribe_url": nowhere, "privacy_url": nowhere, "pixel_url": ""},
         )
         made = self._shape.fill(
-            to_address=address, subject=f"[Test] {rendered.subject}", html=rendered.html, text=rendered.text,
-            message_id=message_id, unsubscribe_url=nowhere, html_is_wire=self._template.is_wire,
+            to_address=address, subject=f"[Test] {subject}", html=html, text=text,
+            message_id=message_id, unsubscribe_url=nowhere,
         )  # fmt: skip
         return self._signer.sign(made) if self._signer else made
 

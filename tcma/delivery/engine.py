@@ -19,8 +19,8 @@ from tcma.config import settings
 from tcma.db import contexts_of_this_application, unit_of_work
 from tcma.delivery import composing, planning, queries, settling
 from tcma.delivery.claiming import Desk, lanes_at_work
-from tcma.delivery.journal import Journal, read_journal
 from tcma.delivery.clerk import Clerk
+from tcma.delivery.journal import Journal, read_journal
 from tcma.delivery.lane import Lane, LaneReport
 from tcma.delivery.places import host_name, journal_folder
 from tcma.delivery.transport import transport_for

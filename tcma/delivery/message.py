@@ -19,7 +19,7 @@ from __future__ import annotations
 import binascii
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from email.utils import format_datetime
 from functools import lru_cache
@@ -102,7 +102,7 @@ class MessageShape:
         *,
         to_address: str,
         subject: str,
-        html: str,
+        html: str | list[bytes],
         text: str,
         message_id: str,
         unsubscribe_url: str,
@@ -110,12 +110,10 @@ class MessageShape:
         to_name: str = "",
         headers: Mapping[str, str] | None = None,
         date: datetime | None = None,
-        html_is_wire: bool = False,
     ) -> CrlfBytes:
         """The whole message for one recipient, RFC 5322 with CRLF, text part first.
 
-        `html_is_wire` says that `html` has CRLF line ends and no style sheet with anything but ASCII: it goes
-        out at a quarter of the cost.
+        `html` is text, or the pieces of a body that travels as it is (`tcma.campaigns.wire`), at a quarter of the cost.
 
         `message_id` is the part before our domain and must be the same each time this delivery is filled.
         `unsubscribe_url` answers the one-click POST of RFC 8058; `unsubscribe_mailto` is `mailto:…`. The
@@ -135,7 +133,7 @@ class MessageShape:
             _extra_headers(headers) if headers else b"",
             self._fixed,
         ))  # fmt: skip
-        return CrlfBytes(head + _alternatives(text, html, boundary=self._boundary, html_is_wire=html_is_wire))
+        return CrlfBytes(b"".join((head, *_alternatives(text, html, boundary=self._boundary))))
 
 
 def system_message(
@@ -172,7 +170,7 @@ def system_message(
     ))  # fmt: skip
     if html is None:
         return CrlfBytes(head + _part("text", text, subtype=b"plain", boundary=b""))
-    return CrlfBytes(head + _alternatives(text, html, boundary=_new_boundary()))
+    return CrlfBytes(b"".join((head, *_alternatives(text, html, boundary=_new_boundary()))))
 
 
 def wire_address(address: str, *, field: str = "address") -> str:
@@ -224,6 +222,9 @@ def _encoded_words(value: str, *, used: int) -> bytes:
     words: list[bytes] = []
     chunk = b""
     room = (76 - used - 12) // 4 * 3
+    whole = value.encode()
+    if len(whole) <= room:
+        return b"=?utf-8?B?" + binascii.b2a_base64(whole, newline=False) + b"?="
     for character in value:
         raw = character.encode()
         if chunk and len(chunk) + len(raw) > room:
@@ -305,39 +306,16 @@ def _extra_headers(headers: Mapping[str, str]) -> bytes:
     return b"".join(lines)
 
 
-def _alternatives(text: str, html: str, *, boundary: bytes, html_is_wire: bool = False) -> bytes:
-    ready = _ready_part(html, boundary=boundary) if html_is_wire else None
-    return b"".join((
-        b'Content-Type: multipart/alternative; boundary="', boundary, b'"\r\n\r\n--', boundary, b"\r\n",
-        _part("text", text, subtype=b"plain", boundary=boundary),
-        b"\r\n--", boundary, b"\r\n",
-        ready or _part("html", html, subtype=b"html", boundary=boundary),
-        b"\r\n--", boundary, b"--\r\n",
-    ))  # fmt: skip
-
-
-def _ready_part(html: str, *, boundary: bytes) -> bytes | None:
-    """The part of HTML that is ready to travel; None where a reader's values made a line too long for it."""
-    try:
-        body = html.encode("ascii", "xmlcharrefreplace")
-    except UnicodeEncodeError:
-        return None
-    if not body.endswith(b"\r\n"):
-        body += b"\r\n"
-    if b"\0" in body or boundary in body or _has_long_line(body):
-        return None
-    return b"Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: 7bit\r\n\r\n" + body
-
-
-def _has_long_line(body: bytes) -> bool:
-    """Whether a line has more than LINE_LIMIT octets, found in jumps of about that many."""
-    start, size = 0, len(body)
-    while size - start > LINE_LIMIT + 2:
-        end = body.rfind(b"\n", start, start + LINE_LIMIT + 2)
-        if end < 0:
-            return True
-        start = end + 1
-    return False
+def _alternatives(text: str, html: str | list[bytes], *, boundary: bytes) -> Iterator[bytes]:
+    yield b'Content-Type: multipart/alternative; boundary="' + boundary + b'"\r\n\r\n--' + boundary + b"\r\n"
+    yield _part("text", text, subtype=b"plain", boundary=boundary)
+    yield b"\r\n--" + boundary + b"\r\n"
+    if isinstance(html, str):
+        yield _part("html", html, subtype=b"html", boundary=boundary)
+    else:
+        yield b"Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: 7bit\r\n\r\n"
+        yield from html
+    yield b"\r\n--" + boundary + b"--\r\n"
 
 
 def _part(field: str, content: str, *, subtype: bytes, boundary: bytes) -> bytes:
@@ -367,11 +345,17 @@ def _encoded_body(content: str, *, is_html: bool, boundary: bytes) -> tuple[byte
         raw = content.encode("ascii", "xmlcharrefreplace")
         extra = 0
     lines = raw.split(b"\n")
-    body = b"\r\n".join(lines)
-    clear = extra == 0 and b"\0" not in body and not (boundary and boundary in body)
+    clear = extra == 0 and b"\0" not in raw and not (boundary and boundary in raw)
     if clear and max(map(len, lines)) <= LINE_LIMIT:
-        return b"7bit", body
-    return b"quoted-printable", binascii.b2a_qp(body, istext=True)
+        return b"7bit", b"\r\n".join(lines)
+    return b"quoted-printable", b"\r\n".join([_quoted(line) for line in lines])
+
+
+@lru_cache(maxsize=4096)
+def _quoted(line: bytes) -> bytes:
+    """A line as quoted-printable; most are the same in each message of a launch."""
+    # Soft line breaks take the style of those in the input, of which there are none.
+    return binascii.b2a_qp(line, istext=True).replace(b"\n", b"\r\n")
 
 
 def _styles_are_ascii(html: str) -> bool:

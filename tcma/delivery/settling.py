@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, DateTime, Integer, String, bindparam, column, func, select, update
+from sqlalchemy import BigInteger, DateTime, Integer, String, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeEngine
 
 from tcma import clock
-from tcma.db import among
+from tcma.db import among, given_rows
 from tcma.delivery.journal import Entry
 from tcma.delivery.models import Delivery
 from tcma.delivery.reply import Reply, ReplyKind
@@ -30,36 +30,44 @@ _VERDICT_TYPES: dict[str, TypeEngine[Any]] = {
 
 def settle(session: Session, launch_id: UUID, worker: str, results: list[tuple[int, int, Reply]]) -> None:
     """Record verdicts of (delivery id, attempts before, reply) that `worker` holds; a repeat changes nothing."""
-    if not results:
-        return
     now = clock.now()
-    rows = [_settled(*one, now=now) for one in results]
-    verdicts = (
-        func.unnest(
-            *(bindparam(None, [row[name] for row in rows], ARRAY(kind)) for name, kind in _VERDICT_TYPES.items())
-        )
-        .table_valued(*(column(name, kind) for name, kind in _VERDICT_TYPES.items()))
-        .render_derived(name="verdicts")
-    )
-    changes = {name: verdicts.c[name] for name in _VERDICT_TYPES if name != "id"}
+    sent = {(attempts, reply.code) for _, attempts, reply in results if reply.kind is ReplyKind.SENT}
+    for attempts, code in sent:
+        taken = [
+            {"id": delivery_id, "response": reply.text[:500] or None}
+            for delivery_id, before, reply in results
+            if reply.kind is ReplyKind.SENT and (before, reply.code) == (attempts, code)
+        ]
+        # Nearly all of a launch, and all alike: only the server's words differ.
+        same = {"status": DeliveryStatus.SENT, "reason": None, "attempts": attempts + 1, "code": code, "settled_at": now}
+        _write(session, launch_id, worker, taken, same=same)
+    _write(session, launch_id, worker, [_judged(*one, now=now) for one in results if one[2].kind is not ReplyKind.SENT])
+
+
+def _write(
+    session: Session, launch_id: UUID, worker: str, rows: list[dict[str, Any]], *, same: Mapping[str, Any] | None = None
+) -> None:
+    """Write `rows` by their id, and `same` into each, where `worker` still holds them."""
+    if not rows:
+        return
+    verdicts = given_rows({name: _VERDICT_TYPES[name] for name in rows[0]}, rows)
+    changes = {name: verdicts.c[name] for name in rows[0] if name != "id"}
     session.execute(
         update(Delivery)
         .where(
             Delivery.launch_id == launch_id, Delivery.id == verdicts.c.id,
             Delivery.status == DeliveryStatus.SENDING, Delivery.worker == worker,
         )
-        .values(**changes, worker=None, lease_until=None),
+        .values(**changes, **(same or {}), worker=None, lease_until=None),
         execution_options={"synchronize_session": False},
     )  # fmt: skip
 
 
-def _settled(delivery_id: int, attempts: int, reply: Reply, *, now: datetime) -> dict[str, Any]:
-    """What one verdict writes, by column."""
+def _judged(delivery_id: int, attempts: int, reply: Reply, *, now: datetime) -> dict[str, Any]:
+    """What a verdict other than `sent` writes, by column."""
     status = DeliveryStatus(reply.kind) if reply.kind is not ReplyKind.DEFERRED else None
     due, settled = now, cast("datetime | None", now)
-    reason = (
-        None if status is DeliveryStatus.SENT else (reply.enhanced or (str(reply.code) if reply.code else "no_answer"))
-    )
+    reason = reply.enhanced or (str(reply.code) if reply.code else "no_answer")
     tried = attempts + int(reply.spends_attempt)
     if status is None:
         if tried >= MAX_ATTEMPTS:
@@ -92,13 +100,7 @@ def put_back(
 def wait(session: Session, launch_id: UUID, until: Mapping[int, datetime]) -> None:
     """Pending deliveries that must wait: by id, when each is due again. No attempt is spent."""
     kinds: dict[str, TypeEngine[Any]] = {"id": BigInteger(), "due_at": DateTime(timezone=True)}
-    waits = (
-        func.unnest(
-            bindparam(None, list(until), ARRAY(kinds["id"])), bindparam(None, list(until.values()), ARRAY(kinds["due_at"]))
-        )
-        .table_valued(*(column(name, kind) for name, kind in kinds.items()))
-        .render_derived(name="waits")
-    )
+    waits = given_rows(kinds, [{"id": row_id, "due_at": at} for row_id, at in until.items()])
     session.execute(
         update(Delivery)
         .where(

@@ -16,6 +16,7 @@ import binascii
 import hmac
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 SIGNATURE = 10
 """Bytes of HMAC-SHA256 kept: 80 bits; guessing happens online only."""
@@ -131,7 +132,7 @@ def _opened(raw: bytes, *, purpose: Purpose, keys: tuple[bytes, ...]) -> TokenDa
 
 
 def _base64url(raw: bytes) -> str:
-    return binascii.b2a_base64(raw, newline=False).rstrip(b"=").translate(_URL_SAFE).decode()
+    return binascii.b2a_base64(raw, newline=False).translate(_URL_SAFE, b"=").decode()
 
 
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -141,6 +142,7 @@ def _base32(raw: bytes) -> str:
     return base64.b32encode(raw).rstrip(b"=").decode().lower()
 
 
+@lru_cache(maxsize=64)
 def _varint(number: int) -> bytes:
     """Seven bits a byte, lowest first; the top bit says that more follow."""
     if number < 128:
