@@ -1,8 +1,9 @@
 """The listener for mail that comes back: bounces, complaints and unsubscribing by mail.
 
-It takes mail for two kinds of recipients only, `b-TOKEN@` and `u-TOKEN@` at TCMA_RETURN_DOMAIN, and only where the token
-is ours: everything else is refused at RCPT, so nothing is relayed, and a forged address changes nothing. A mail is
-stored before it is answered, and read later (`tcma.delivery.returns`).
+It takes mail for two kinds of recipients only, `b-TOKEN@` and `u-TOKEN@` at TCMA_RETURN_DOMAIN, the first also at
+partners' own return domains (`bounce.…`), and only where the token is ours: everything else is refused at RCPT, so nothing
+is relayed, and a forged address changes nothing. A mail is stored before it is answered, and read later
+(`tcma.delivery.returns`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tcma.config import settings
 from tcma.db import unit_of_work
 from tcma.delivery import returns, tokens
+from tcma.delivery.domain_check import RETURN_LABEL
 from tcma.delivery.tokens import Purpose
 from tcma.mailbox import MaildirHandler
 
@@ -44,13 +46,20 @@ _PURPOSES = {"b-": Purpose.BOUNCE, "u-": Purpose.UNSUBSCRIBE_MAIL}
 def named_by(address: str) -> tuple[Purpose, int] | None:
     """(purpose, delivery id) of an address of ours, None for any other and for a forged or truncated one."""
     local, at, domain = address.rpartition("@")
-    if not at or domain.lower().rstrip(".") != settings().returns_at:
-        return None
     purpose = _PURPOSES.get(local[:2].lower())
-    if purpose is None:
+    if not at or purpose is None or not _is_ours(domain.lower().rstrip("."), purpose):
         return None
     data = tokens.read_address(local, purpose=purpose, keys=settings().derived_keys("tracking"))
     return (purpose, data.delivery_id) if data is not None else None
+
+
+def _is_ours(domain: str, purpose: Purpose) -> bool:
+    """Whether mails may have named `domain` for this purpose; that one did, only the token proves.
+
+    Partners' domains are not looked up: bounces still come when their record is gone, or the database does not answer.
+    """
+    own = purpose is Purpose.BOUNCE and domain.startswith(f"{RETURN_LABEL}.")
+    return own or domain == settings().returns_at
 
 
 def key_of_mail(recipient: str, content: bytes) -> str:
