@@ -178,6 +178,30 @@ def test_an_address_that_is_not_ours_is_refused(back: tuple[SmtpSink, int], cast
     assert (stored(), events_of(launch)) == (before, [])
 
 
+def test_a_bounce_to_a_partners_own_return_path_is_counted(back: tuple[SmtpSink, int], cast: Cast) -> None:
+    launch = sent_launch(cast, contacts=1)
+    path = return_path(deliveries_of(launch)[0], domain="bounce.acme.example")
+    send(back[1], path, bounce_mail(path))
+    assert events_of(launch) == [(EventKind.BOUNCE, "hard")]
+
+
+@pytest.mark.parametrize("change", ["forged", "plain", "truncated", "unsubscribe", "no label", "label alone"])
+def test_nothing_but_a_token_of_ours_opens_a_partners_return_path(
+    back: tuple[SmtpSink, int], cast: Cast, change: str
+) -> None:
+    row = deliveries_of(sent_launch(cast, contacts=1))[0]
+    path, key = return_path(row, domain="bounce.acme.example"), settings().derived_keys("tracking")[0]
+    wrong = {
+        "forged": tokens.return_path(row.id, key=b"not our key", domain="bounce.acme.example"),
+        "plain": "anna@bounce.acme.example", "truncated": path[:4] + path[5:],
+        "unsubscribe": tokens.unsubscribe_address(row.id, key=key, domain="bounce.acme.example"),
+        "no label": return_path(row, domain="acme.example"), "label alone": return_path(row, domain="bounce"),
+    }[change]  # fmt: skip
+    before = stored()
+    assert refused(back[1], wrong) == 550
+    assert stored() == before
+
+
 def test_mail_servers_may_change_the_case_of_an_address(back: tuple[SmtpSink, int], cast: Cast) -> None:
     launch = sent_launch(cast, contacts=1)
     path = return_path(deliveries_of(launch)[0]).upper()
