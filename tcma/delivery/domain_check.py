@@ -126,8 +126,8 @@ def records(domain: str, keys: Sequence[KeyRecord], *, spf_include: str, returns
         found.append(
             Record(
                 "return", return_name(domain), RETURN_LABEL, "CNAME", returns,
-                "With it the address that bounces go to is at your domain too, so receivers see that SPF is yours as well "
-                "as DKIM.", False,
+                "Mail providers then see that the address for bounces is yours as well. Mail goes out without it, too.",
+                False,
             )
         )  # fmt: skip
     return found
@@ -360,10 +360,10 @@ def _no_alias(resolver: Resolver, domain: str, target: str, alias: str) -> Findi
         return _no_returns(resolver, domain, target)
     if not servers or not set(servers) <= set(ours):
         what = f"leads to {alias}" if alias else "has records of its own"
-        mend = f"Replace what stands there by the CNAME record shown above. {_TILL_THEN}"
+        mend = f"Replace what stands there by a CNAME record with the value {target}. {_TILL_THEN}"
         return Finding("return", "warn", host, _short(found), f"{host} {what}, so bounces would not reach us.", mend)
     if not _names_us(resolver, host, texts, target):
-        mend = f"Replace what stands there by the CNAME record, or set a TXT record v=spf1 include:{target} -all. {_TILL_THEN}"
+        mend = f"Replace what stands there by a CNAME record with the value {target}. {_TILL_THEN}"
         return Finding("return", "warn", host, _short(found), f"The SPF record at {host} does not name us.", mend)
     return Finding("return", "pass", host, _short(found), f"Its MX and SPF records are ours. Bounces go to {host}.")
 
@@ -384,7 +384,7 @@ def _no_returns(resolver: Resolver, domain: str, target: str) -> Finding:
     if resolver.cname(twice) == target:
         mend = f"Your provider adds {domain} by itself. Enter only {RETURN_LABEL} as the name."
         return Finding("return", "warn", host, [f"at {twice}"], "The record is there, but under a doubled name.", mend)
-    mend = f"Optional: set the CNAME record shown above. {_TILL_THEN}"
+    mend = f"Optional: set one with the value {target}. {_TILL_THEN}"
     return Finding("return", "warn", host, [], f"There is no CNAME record at {host}.", mend)
 
 

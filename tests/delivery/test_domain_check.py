@@ -292,7 +292,7 @@ def test_a_return_path_that_does_not_lead_to_us_is_told_with_what_was_found_and_
     ours.servers[BOUNCE], ours.texts[BOUNCE] = servers, texts
     result, one = returned(ours)
     assert (one.verdict, words in one.detail, one.found, result.returns_ok) == ("warn", True, found, False), one
-    assert "CNAME" in one.mend
+    assert RETURNS in one.mend
     assert (result.seen, result.has_policy, result.unsure) == ({"tcma-1"}, True, False)
 
 
