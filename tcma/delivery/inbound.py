@@ -3,7 +3,7 @@
 It takes mail for two kinds of recipients only, `b-TOKEN@` and `u-TOKEN@` at TCMA_RETURN_DOMAIN, the first also at
 partners' own return domains (`bounce.…`), and only where the token is ours: everything else is refused at RCPT, so nothing
 is relayed, and a forged address changes nothing. A mail is stored before it is answered, and read later
-(`tcma.delivery.returns`).
+(`tcma.delivery.returns`). STARTTLS is offered where a certificate is set and never required: bounces come from anywhere.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 import click
 import structlog
-from aiosmtpd.smtp import SMTP, Envelope, Session
+from aiosmtpd.smtp import SMTP, Envelope, Session, TLSSetupException
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -28,6 +28,7 @@ from tcma.config import settings
 from tcma.db import unit_of_work
 from tcma.delivery import returns, tokens
 from tcma.delivery.domain_check import RETURN_LABEL
+from tcma.delivery.inbound_tls import TlsFault, TlsFiles, TlsKeeper
 from tcma.delivery.tokens import Purpose
 from tcma.mailbox import MaildirHandler
 
@@ -141,9 +142,10 @@ class DemoHandler(MaildirHandler):
 class Listener:
     """Accepts connections for `handler` on one port, at most MOST_CONNECTIONS at a time."""
 
-    def __init__(self, handler: ReturnsHandler, *, host: str, port: int) -> None:
+    def __init__(self, handler: ReturnsHandler, *, host: str, port: int, tls: TlsKeeper | None = None) -> None:
         self._handler = handler
         self._host, self._port = host, port
+        self._tls = tls
         self._open = 0
 
     def _protocol(self) -> Any:
@@ -151,17 +153,31 @@ class Listener:
 
         class Counted(SMTP):
             def connection_made(self, transport: Any) -> None:
-                listener._open += 1
-                if listener._open > MOST_CONNECTIONS:
+                if self.transport is not None:
+                    # The same connection again, now inside TLS.
+                    super().connection_made(transport)
+                    return
+                if listener._open >= MOST_CONNECTIONS:
                     transport.write(b"421 4.3.2 Too many connections, try again later\r\n")
                     transport.close()
                     return
                 super().connection_made(transport)
+                listener._open += 1
+                # Not in connection_lost, which a handshake that fails calls twice, or never.
+                conversation = self._handler_coroutine
+                assert conversation is not None
+                conversation.add_done_callback(listener._closed)
 
             def connection_lost(self, error: Exception | None) -> None:
-                listener._open -= 1
                 if self.transport is not None:
                     super().connection_lost(error)
+
+            async def handle_exception(self, error: Exception) -> str:
+                if not isinstance(error, TLSSetupException):
+                    return str(await super().handle_exception(error))
+                # Port scanners do it all day; it is no fault of ours, and the connection ends.
+                log.info("handshake_failed", error=str(error.__cause__))
+                return "421 4.7.0 The handshake failed"
 
             def eof_received(self) -> bool | None:
                 return super().eof_received() if self.transport is not None else None
@@ -169,7 +185,11 @@ class Listener:
         return Counted(
             self._handler, data_size_limit=LARGEST_MAIL, enable_SMTPUTF8=False, ident="tcma", timeout=PATIENCE_SECONDS,
             hostname=settings().returns_at, loop=asyncio.get_running_loop(),
+            tls_context=self._tls.context() if self._tls else None,
         )  # fmt: skip
+
+    def _closed(self, _: asyncio.Task[None]) -> None:
+        self._open -= 1
 
     async def serve(self, ended: asyncio.Event, on_ready: Callable[[int], None]) -> None:
         """Listen until `ended`; `on_ready` gets the port. Raises click.ClickException where it cannot be used."""
@@ -199,10 +219,16 @@ def run_inbound(
             "Set TCMA_RETURN_DOMAIN to the domain whose mail comes here, such as returns.example.com."
         )
 
+    try:
+        files = TlsFiles.of(settings().inbound_tls_cert, settings().inbound_tls_key)
+        tls = TlsKeeper(files) if files else None
+    except TlsFault as fault:
+        raise click.ClickException(str(fault)) from fault
+
     async def serve() -> None:
         ended = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, ended.set)
-        await Listener(ReturnsHandler(make_app), host=host, port=port).serve(ended, on_ready)
+        await Listener(ReturnsHandler(make_app), host=host, port=port, tls=tls).serve(ended, on_ready)
 
     asyncio.run(serve())

@@ -26,6 +26,7 @@ from tcma.campaigns.models import Launch
 from tcma.config import Settings, settings, use_settings
 from tcma.db import db, elevated, unit_of_work
 from tcma.delivery import engine, inbound, queries, returns, tokens
+from tcma.delivery.inbound_tls import TlsKeeper
 from tcma.delivery.models import Event
 from tcma.delivery.models_returns import Return
 from tcma.delivery.states import EventKind
@@ -51,8 +52,8 @@ def back(app: Flask) -> Iterator[tuple[SmtpSink, int]]:
 class listening:
     """The listener in a thread, on a port of its own, as `tcma inbound` runs it."""
 
-    def __init__(self, handler: inbound.ReturnsHandler) -> None:
-        self._handler = handler
+    def __init__(self, handler: inbound.ReturnsHandler, *, tls: TlsKeeper | None = None) -> None:
+        self._listener = inbound.Listener(handler, host="127.0.0.1", port=0, tls=tls)
         self._ready = threading.Event()
         self._port = 0
 
@@ -66,7 +67,7 @@ class listening:
 
     def _run(self) -> None:
         async def serve() -> None:
-            await inbound.Listener(self._handler, host="127.0.0.1", port=0).serve(self._ended, self._opened)
+            await self._listener.serve(self._ended, self._opened)
             others = [one for one in asyncio.all_tasks() if one is not asyncio.current_task()]
             for one in others:
                 one.cancel()
