@@ -76,6 +76,8 @@ class Settings(BaseSettings):
     return_domain: str | None = Field(default=None, description="Domain whose mail comes to `tcma inbound`: bounces, unsubscribing.")
     inbound_port: int = Field(default=2525, ge=0, le=65535, description="SMTP port of `tcma inbound`; 0: any free one.")
     inbound_host: str = Field(default="127.0.0.1", description="Address that `tcma inbound` listens on; 0.0.0.0: every one.")
+    inbound_tls_cert: Path | None = Field(default=None, description="PEM file with the certificate and chain of `tcma inbound`; empty: no TLS.")
+    inbound_tls_key: Path | None = Field(default=None, description="PEM file with the key of that certificate.")
     sns_topics: str | None = Field(default=None, description="Comma-separated ARNs of SNS topics that tell of SES mail.")
     bounce_webhook_secret: str | None = Field(default=None, description="whsec_…, comma-separated; signs posts to /hooks/bounces.")
     mailbox_port: int = Field(default=0, ge=0, le=65535, description="SMTP port of the mailbox; 0: PORT + 25.")
@@ -123,6 +125,11 @@ class Settings(BaseSettings):
                 strong = False
             if not strong:
                 raise ValueError("whsec_ and base64 of at least 16 bytes, as `openssl rand -base64 24` makes")
+        return value or None
+
+    @field_validator("inbound_tls_cert", "inbound_tls_key", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
         return value or None
 
     @field_validator("data_dir")

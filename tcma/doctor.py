@@ -11,6 +11,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,13 +21,15 @@ from pydantic import ValidationError
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from tcma import doctor_database
+from tcma import clock, doctor_database
 from tcma.config import REPO, Settings, settings
 from tcma.errors import DomainError
 from tcma.postgres import database_urls
 from tcma.postgres_place import PostgresError
 
 LEAST_SPACE, LOW_SPACE = 512 * 2**20, 5 * 2**30
+FEW_DAYS = timedelta(days=14)
+"""So long before a certificate expires to warn: renewal by ACME has failed several times by then."""
 VENDOR_FILES = ("tabler.min.css", "htmx.min.js", "icons.svg")
 
 
@@ -52,7 +55,7 @@ def examine(conf: Settings) -> list[Row]:
     """Check everything that `conf` asks for; takes some seconds where a server does not answer."""
     rows = [
         *check_origins(conf), check_secrets(conf), check_data_folder(conf), check_space(conf),
-        check_browser_code(), check_fonts(), check_storage(conf), check_mail(conf),
+        check_browser_code(), check_fonts(), check_storage(conf), check_mail(conf), *check_inbound_tls(conf),
     ]  # fmt: skip
     rows += _check_database(conf)
     return rows
@@ -194,6 +197,31 @@ def _check_ses(conf: Settings) -> Row:
         mend = "Ask Amazon for production access: in the sandbox mail goes to verified addresses only."
         return Row("mail", State.WARN, words, mend)
     return Row("mail", State.OK, words)
+
+
+def check_inbound_tls(conf: Settings) -> Iterator[Row]:
+    """The certificate of `tcma inbound`, where one is set: it can be used, and for how long."""
+    from tcma.delivery.inbound_tls import TlsFault, TlsFiles
+
+    try:
+        files = TlsFiles.of(conf.inbound_tls_cert, conf.inbound_tls_key)
+        if files is None:
+            return
+        certificate = files.certificate()
+    except TlsFault as fault:
+        yield Row("inbound TLS", State.FAIL, fault.found, fault.mend)
+        return
+    now, until = clock.now(), certificate.not_valid_after_utc
+    mend = "Renew it; `tcma inbound` reads the new files by itself."
+    if certificate.not_valid_before_utc > now:
+        words = f"{files.cert} is valid only from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC."
+        yield Row("inbound TLS", State.FAIL, words, "Set this machine's clock by NTP, or use another certificate.")
+    elif until <= now:
+        yield Row("inbound TLS", State.FAIL, f"{files.cert} expired on {until:%Y-%m-%d}.", mend)
+    else:
+        words = f"{files.cert} matches its key and is valid until {until:%Y-%m-%d}; days left: {(until - now).days}."
+        soon = until - now < FEW_DAYS
+        yield Row("inbound TLS", State.WARN if soon else State.OK, words, mend if soon else "")
 
 
 def _check_database(conf: Settings) -> Iterator[Row]:

@@ -16,12 +16,17 @@ import dns.rrset
 class DnsServer:
     """Answers for TXT from `texts` (name without the last dot → values). Long values are split into strings of 255.
 
+    `servers` holds the mail servers of names, `aliases` where a name leads: then the answer holds the CNAME and what is
+    at its end, as from a resolver.
+
     `broken` names get SERVFAIL, as from a server in trouble. Every other name does not exist. `asked` holds each
     question's name, in order.
     """
 
     def __init__(self) -> None:
         self.texts: dict[str, list[str]] = {}
+        self.servers: dict[str, list[str]] = {}
+        self.aliases: dict[str, str] = {}
         self.broken: set[str] = set()
         self.asked: list[str] = []
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -59,11 +64,19 @@ class DnsServer:
         answer.flags |= dns.flags.RA
         if name in self.broken:
             answer.set_rcode(dns.rcode.SERVFAIL)
-        elif name not in self.texts:
+            return answer
+        while name in self.aliases:
+            answer.answer.append(dns.rrset.from_text(f"{name}.", 60, "IN", "CNAME", f"{self.aliases[name]}."))
+            if question.rdtype == dns.rdatatype.CNAME:
+                return answer
+            name = self.aliases[name]
+        kind = dns.rdatatype.to_text(question.rdtype)
+        texts = [_quoted(value) for value in self.texts.get(name, [])]
+        rows = {"TXT": texts, "MX": [f"10 {one}." for one in self.servers.get(name, [])]}.get(kind)
+        if rows:
+            answer.answer.append(dns.rrset.from_text(f"{name}.", 60, "IN", kind, *rows))
+        elif name not in self.texts and name not in self.servers:
             answer.set_rcode(dns.rcode.NXDOMAIN)
-        elif question.rdtype == dns.rdatatype.TXT and self.texts[name]:
-            rows = [_quoted(value) for value in self.texts[name]]
-            answer.answer.append(dns.rrset.from_text(question.name, 60, "IN", "TXT", *rows))
         return answer
 
 

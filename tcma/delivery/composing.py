@@ -39,6 +39,7 @@ class Composer:
         *,
         brand: dict[str, str],
         signer: signing.Signer | None = None,
+        return_domain: str = "",
     ) -> None:
         self._template = template
         self._shape = shape
@@ -47,6 +48,7 @@ class Composer:
         self._origin = settings().tracking_origin
         self._sender = settings().platform_sender
         self._returns = settings().returns_at
+        self._return_domain = return_domain or self._returns
         self._signer = signer
         legal = brand.get("legal_name") or brand.get("name") or ""
         self._reason = f"You receive this because you are a contact of {legal}."
@@ -67,7 +69,10 @@ class Composer:
             # A mail's id is ours, whoever it is from, and stays the same if the sender has to change.
             message_id_domain=signing.platform_domain(),
         )
-        return cls(template, shape, brand=brand, signer=signing.signer_for(session, launch, sender))
+        return cls(
+            template, shape, brand=brand, signer=signing.signer_for(session, launch, sender),
+            return_domain=senders_choice.return_domain(session, launch.partner_id, sender),
+        )  # fmt: skip
 
     def render(self, delivery_id: int, contact: dict[str, Any]) -> Rendered:
         """Subject, HTML and text of one delivery; untracked contacts get neither pixel nor counted links."""
@@ -126,7 +131,9 @@ class Composer:
 
     def return_path(self, delivery_id: int) -> str:
         """The envelope sender: one a delivery (VERP) where mail that comes back comes to us."""
-        return tokens.return_path(delivery_id, key=self._key, domain=self._returns) if self._returns else self._sender
+        if not self._return_domain:
+            return self._sender
+        return tokens.return_path(delivery_id, key=self._key, domain=self._return_domain)
 
     def _unsubscribe_mailto(self, delivery_id: int) -> str | None:
         if not self._returns:

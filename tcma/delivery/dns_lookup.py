@@ -1,11 +1,12 @@
-"""Asking the DNS: TXT records as text, and a clear line between “there is none” and “nobody answers”."""
+"""Asking the DNS: records as text, and a clear line between “there is none” and “nobody answers”."""
 
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from typing import Any, Protocol
 
 import dns.exception
+import dns.name
 import dns.resolver
 
 from tcma.config import server_address, settings
@@ -30,6 +31,14 @@ class Resolver(Protocol):
         """
         ...
 
+    def cname(self, name: str) -> str:
+        """Where `name` leads, in lower case and without the last dot; empty where it is no alias. Raises DnsTrouble."""
+        ...
+
+    def mx(self, name: str) -> list[str]:
+        """The mail servers of `name`, in the form of `cname`; none for none. Raises DnsTrouble."""
+        ...
+
 
 class DnsResolver:
     """Asks `server` ("address" or "address:port"), or the system's servers."""
@@ -44,21 +53,33 @@ class DnsResolver:
         self._left = BUDGET
 
     def txt(self, name: str) -> list[str]:
+        return sorted(_text(b"".join(row.strings)) for row in self._ask(name, "TXT"))
+
+    def cname(self, name: str) -> str:
+        return next((_host(row.target) for row in self._ask(name, "CNAME")), "")
+
+    def mx(self, name: str) -> list[str]:
+        # “.” stands for: takes no mail (RFC 7505).
+        return sorted(filter(None, (_host(row.exchange) for row in self._ask(name, "MX"))))
+
+    def _ask(self, name: str, kind: str) -> list[Any]:
         if self._left <= 0:
             raise DnsTrouble(f"The name servers are too slow; {name} was not asked for.")
         started = time.monotonic()
         try:
             lifetime = min(PATIENCE, self._left)
-            answer = self._resolver.resolve(f"{name}.", "TXT", raise_on_no_answer=False, lifetime=lifetime)
+            answer = self._resolver.resolve(f"{name}.", kind, raise_on_no_answer=False, lifetime=lifetime)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return []
         except (dns.exception.DNSException, OSError):
             raise DnsTrouble(f"The name servers gave no answer for {name}.") from None
         finally:
             self._left -= time.monotonic() - started
-        if answer.rrset is None:
-            return []
-        return sorted(_text(b"".join(row.strings)) for row in answer.rrset)
+        return list(answer.rrset or [])
+
+
+def _host(name: dns.name.Name) -> str:
+    return _text(name.to_text().encode()).rstrip(".").lower()
 
 
 def _text(raw: bytes) -> str:

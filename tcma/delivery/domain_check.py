@@ -2,7 +2,8 @@
 
 Pure: takes a resolver, touches no database. DKIM and DMARC are needed: a DKIM signature of the From domain is what
 makes DMARC pass (RFC 7489 §3.1), and large mailbox providers refuse bulk mail of domains without a DMARC record.
-SPF is looked at on the return path, which is ours, so a missing one is only advised.
+SPF is looked at on the return path, which is ours, so a missing one is only advised; a return path of the domain's own
+is optional.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from tcma.delivery.dns_lookup import DnsTrouble, Resolver
+
+RETURN_LABEL = "bounce"
+"""In front of a partner's domain it names the domain of its return paths. Mails on their way bear it: do not change it."""
 
 Judgement = Literal["pass", "warn", "fail", "unsure"]
 
@@ -66,21 +70,31 @@ class KeyRecord:
 class Look:
     """One look at a domain. `seen` are the selectors whose record is right; `unsure` if a needed answer is missing.
 
-    `provider_ok` is False while the mail provider, too, must still accept the domain.
+    `provider_ok` is False while the mail provider, too, must still accept the domain. `returns_ok` says whether mail to
+    the domain's own return path reaches us, None where that was not asked or not answered.
     """
 
     findings: list[Finding] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
     has_policy: bool = False
     provider_ok: bool = True
+    returns_ok: bool | None = None
     unsure: bool = False
 
     def add(self, finding: Finding) -> None:
         self.findings.append(finding)
 
 
-def records(domain: str, keys: Sequence[KeyRecord], *, spf_include: str) -> list[Record]:
-    """The records that the owner of `domain` is to set, in the order in which to set them."""
+def return_name(domain: str) -> str:
+    """The domain of the return paths of a partner's domain."""
+    return f"{RETURN_LABEL}.{domain}"
+
+
+def records(domain: str, keys: Sequence[KeyRecord], *, spf_include: str, returns: str = "") -> list[Record]:
+    """The records that the owner of `domain` is to set, in the order in which to set them.
+
+    `returns` is the platform's domain of return paths; empty: the partner's own is not offered.
+    """
     reasons = {"active": "It proves that mail signed by us is yours."}
     reasons["pending"] = reasons["active"]
     if len({key.state for key in keys}) > 1:
@@ -108,10 +122,20 @@ def records(domain: str, keys: Sequence[KeyRecord], *, spf_include: str) -> list
                 f"If you have an SPF record, add include:{spf_include} to it instead.", False,
             )
         )  # fmt: skip
+    if returns:
+        found.append(
+            Record(
+                "return", return_name(domain), RETURN_LABEL, "CNAME", returns,
+                "Mail providers then see that the address for bounces is yours as well. Mail goes out without it, too.",
+                False,
+            )
+        )  # fmt: skip
     return found
 
 
-def look(resolver: Resolver, domain: str, keys: Sequence[KeyRecord], *, spf_include: str) -> Look:
+def look(
+    resolver: Resolver, domain: str, keys: Sequence[KeyRecord], *, spf_include: str, returns: str = ""
+) -> Look:
     """Ask for every record of `domain` and judge what comes. Never raises for trouble with the DNS."""
     result = Look()
     signs = any(key.state == "active" for key in keys)
@@ -123,6 +147,9 @@ def look(resolver: Resolver, domain: str, keys: Sequence[KeyRecord], *, spf_incl
         result.add(found)
     result.add(_dmarc(resolver, domain, result))
     result.add(_spf(resolver, domain, "" if spf_include == domain else spf_include))
+    if returns:
+        # Last, so that slow servers take no time from what is needed.
+        result.add(_returns(resolver, domain, returns, result))
     return result
 
 
@@ -301,6 +328,64 @@ class _SpfWalk:
         found = _spf_records(self._resolver, name)
         if len(found) == 1:
             self.read(name, found[0])
+
+
+# -- return path ---------------------------------------------------------------------------------------
+
+_TILL_THEN = "Until then bounces go to the service's own address, which works as well."
+
+
+def _returns(resolver: Resolver, domain: str, target: str, result: Look) -> Finding:
+    """Whether bounces to the domain's own return path reach us, and SPF there names our servers."""
+    host = return_name(domain)
+    try:
+        alias = resolver.cname(host)
+        if alias == target:
+            found = Finding("return", "pass", host, [f"CNAME {alias}"], f"It leads to us. Bounces go to {host}.")
+        else:
+            found = _no_alias(resolver, domain, target, alias)
+    except DnsTrouble as error:
+        return _unsure("return", host, error)
+    result.returns_ok = found.verdict == "pass"
+    return found
+
+
+def _no_alias(resolver: Resolver, domain: str, target: str, alias: str) -> Finding:
+    """Some providers copy what a CNAME leads to, and a chain of them may lead to us: then MX and SPF are ours."""
+    host = return_name(domain)
+    servers, ours = resolver.mx(host), resolver.mx(target)
+    texts = _spf_records(resolver, host)
+    found = [*([f"CNAME {alias}"] if alias else []), *(f"MX {one}" for one in servers), *texts]
+    if not found:
+        return _no_returns(resolver, domain, target)
+    if not servers or not set(servers) <= set(ours):
+        what = f"leads to {alias}" if alias else "has records of its own"
+        mend = f"Replace what stands there by a CNAME record with the value {target}. {_TILL_THEN}"
+        return Finding("return", "warn", host, _short(found), f"{host} {what}, so bounces would not reach us.", mend)
+    if not _names_us(resolver, host, texts, target):
+        mend = f"Replace what stands there by a CNAME record with the value {target}. {_TILL_THEN}"
+        return Finding("return", "warn", host, _short(found), f"The SPF record at {host} does not name us.", mend)
+    return Finding("return", "pass", host, _short(found), f"Its MX and SPF records are ours. Bounces go to {host}.")
+
+
+def _names_us(resolver: Resolver, host: str, texts: list[str], target: str) -> bool:
+    if len(texts) != 1:
+        return False
+    if texts == _spf_records(resolver, target):
+        return True
+    walk = _SpfWalk(resolver, target)
+    walk.read(host, texts[0])
+    return walk.met and walk.asked <= SPF_LOOKUPS
+
+
+def _no_returns(resolver: Resolver, domain: str, target: str) -> Finding:
+    host = return_name(domain)
+    twice = f"{host}.{domain}"
+    if resolver.cname(twice) == target:
+        mend = f"Your provider adds {domain} by itself. Enter only {RETURN_LABEL} as the name."
+        return Finding("return", "warn", host, [f"at {twice}"], "The record is there, but under a doubled name.", mend)
+    mend = f"Optional: set one with the value {target}. {_TILL_THEN}"
+    return Finding("return", "warn", host, [], f"There is no CNAME record at {host}.", mend)
 
 
 def _unsure(code: str, host: str, error: DnsTrouble) -> Finding:

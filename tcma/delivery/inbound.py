@@ -1,8 +1,9 @@
 """The listener for mail that comes back: bounces, complaints and unsubscribing by mail.
 
-It takes mail for two kinds of recipients only, `b-TOKEN@` and `u-TOKEN@` at TCMA_RETURN_DOMAIN, and only where the token
-is ours: everything else is refused at RCPT, so nothing is relayed, and a forged address changes nothing. A mail is
-stored before it is answered, and read later (`tcma.delivery.returns`).
+It takes mail for two kinds of recipients only, `b-TOKEN@` and `u-TOKEN@` at TCMA_RETURN_DOMAIN, the first also at
+partners' own return domains (`bounce.…`), and only where the token is ours: everything else is refused at RCPT, so nothing
+is relayed, and a forged address changes nothing. A mail is stored before it is answered, and read later
+(`tcma.delivery.returns`). STARTTLS is offered where a certificate is set and never required: bounces come from anywhere.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ from typing import Any
 
 import click
 import structlog
-from aiosmtpd.smtp import SMTP, Envelope, Session
+from aiosmtpd.smtp import SMTP, Envelope, Session, TLSSetupException
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
 from tcma.config import settings
 from tcma.db import unit_of_work
 from tcma.delivery import returns, tokens
+from tcma.delivery.domain_check import RETURN_LABEL
+from tcma.delivery.inbound_tls import TlsFault, TlsFiles, TlsKeeper
 from tcma.delivery.tokens import Purpose
 from tcma.mailbox import MaildirHandler
 
@@ -44,13 +47,20 @@ _PURPOSES = {"b-": Purpose.BOUNCE, "u-": Purpose.UNSUBSCRIBE_MAIL}
 def named_by(address: str) -> tuple[Purpose, int] | None:
     """(purpose, delivery id) of an address of ours, None for any other and for a forged or truncated one."""
     local, at, domain = address.rpartition("@")
-    if not at or domain.lower().rstrip(".") != settings().returns_at:
-        return None
     purpose = _PURPOSES.get(local[:2].lower())
-    if purpose is None:
+    if not at or purpose is None or not _is_ours(domain.lower().rstrip("."), purpose):
         return None
     data = tokens.read_address(local, purpose=purpose, keys=settings().derived_keys("tracking"))
     return (purpose, data.delivery_id) if data is not None else None
+
+
+def _is_ours(domain: str, purpose: Purpose) -> bool:
+    """Whether mails may have named `domain` for this purpose; that one did, only the token proves.
+
+    Partners' domains are not looked up: bounces still come when their record is gone, or the database does not answer.
+    """
+    own = purpose is Purpose.BOUNCE and domain.startswith(f"{RETURN_LABEL}.")
+    return own or domain == settings().returns_at
 
 
 def key_of_mail(recipient: str, content: bytes) -> str:
@@ -132,9 +142,10 @@ class DemoHandler(MaildirHandler):
 class Listener:
     """Accepts connections for `handler` on one port, at most MOST_CONNECTIONS at a time."""
 
-    def __init__(self, handler: ReturnsHandler, *, host: str, port: int) -> None:
+    def __init__(self, handler: ReturnsHandler, *, host: str, port: int, tls: TlsKeeper | None = None) -> None:
         self._handler = handler
         self._host, self._port = host, port
+        self._tls = tls
         self._open = 0
 
     def _protocol(self) -> Any:
@@ -142,17 +153,31 @@ class Listener:
 
         class Counted(SMTP):
             def connection_made(self, transport: Any) -> None:
-                listener._open += 1
-                if listener._open > MOST_CONNECTIONS:
+                if self.transport is not None:
+                    # The same connection again, now inside TLS.
+                    super().connection_made(transport)
+                    return
+                if listener._open >= MOST_CONNECTIONS:
                     transport.write(b"421 4.3.2 Too many connections, try again later\r\n")
                     transport.close()
                     return
                 super().connection_made(transport)
+                listener._open += 1
+                # Not in connection_lost, which a handshake that fails calls twice, or never.
+                conversation = self._handler_coroutine
+                assert conversation is not None
+                conversation.add_done_callback(listener._closed)
 
             def connection_lost(self, error: Exception | None) -> None:
-                listener._open -= 1
                 if self.transport is not None:
                     super().connection_lost(error)
+
+            async def handle_exception(self, error: Exception) -> str:
+                if not isinstance(error, TLSSetupException):
+                    return str(await super().handle_exception(error))
+                # Port scanners do it all day; it is no fault of ours, and the connection ends.
+                log.info("handshake_failed", error=str(error.__cause__))
+                return "421 4.7.0 The handshake failed"
 
             def eof_received(self) -> bool | None:
                 return super().eof_received() if self.transport is not None else None
@@ -160,7 +185,11 @@ class Listener:
         return Counted(
             self._handler, data_size_limit=LARGEST_MAIL, enable_SMTPUTF8=False, ident="tcma", timeout=PATIENCE_SECONDS,
             hostname=settings().returns_at, loop=asyncio.get_running_loop(),
+            tls_context=self._tls.context() if self._tls else None,
         )  # fmt: skip
+
+    def _closed(self, _: asyncio.Task[None]) -> None:
+        self._open -= 1
 
     async def serve(self, ended: asyncio.Event, on_ready: Callable[[int], None]) -> None:
         """Listen until `ended`; `on_ready` gets the port. Raises click.ClickException where it cannot be used."""
@@ -190,10 +219,16 @@ def run_inbound(
             "Set TCMA_RETURN_DOMAIN to the domain whose mail comes here, such as returns.example.com."
         )
 
+    try:
+        files = TlsFiles.of(settings().inbound_tls_cert, settings().inbound_tls_key)
+        tls = TlsKeeper(files) if files else None
+    except TlsFault as fault:
+        raise click.ClickException(str(fault)) from fault
+
     async def serve() -> None:
         ended = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, ended.set)
-        await Listener(ReturnsHandler(make_app), host=host, port=port).serve(ended, on_ready)
+        await Listener(ReturnsHandler(make_app), host=host, port=port, tls=tls).serve(ended, on_ready)
 
     asyncio.run(serve())

@@ -34,10 +34,10 @@ def sendable(session: Session, launch: Launch) -> int:
 def mark_of(session: Session, launch: Launch, *, people: int | None = None) -> str:
     """The mark of a launch as it is; `people` is `sendable` where the caller has counted it already."""
     brand = launch.brand or asset_queries.brand_values(session, launch.partner_id)
-    shown = (
-        launch.audience, launch.slots, senders_choice.sender_of_launch(session, launch, brand), launch.pace,
-        launch.campaign_version_id,
-    )  # fmt: skip
+    sender = dict(senders_choice.sender_of_launch(session, launch, brand))
+    # Nobody is shown it, and a look at the DNS changes it.
+    sender.pop("return_domain", None)
+    shown = (launch.audience, launch.slots, sender, launch.pace, launch.campaign_version_id)
     number = sendable(session, launch) if people is None else people
     return "-".join([str(number), *map(_digest, shown)])
 

@@ -26,7 +26,8 @@ class SendingDomain(UuidKey, Created, Base):
 
     `name` is ASCII, in lower case. `findings` are those of `domain_check.Finding`. `verified_at` is since when the
     needed records have stood; `lost_at` since when they have been gone again. `next_check_at` is when the sweep
-    looks anew, None for never.
+    looks anew, None for never. `returns_to` is the platform's domain to which the domain's own return path was seen to
+    lead last, None for none.
     """
 
     __tablename__ = "sending_domains"
@@ -43,6 +44,7 @@ class SendingDomain(UuidKey, Created, Base):
     next_check_at: Mapped[datetime | None]
     verified_at: Mapped[datetime | None]
     lost_at: Mapped[datetime | None]
+    returns_to: Mapped[str | None] = mapped_column(String(253))
     keys: Mapped[list[DkimKey]] = relationship(
         primaryjoin="SendingDomain.id == foreign(DkimKey.domain_id)", order_by="DkimKey.created_at", viewonly=True
     )

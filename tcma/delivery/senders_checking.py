@@ -32,8 +32,9 @@ def check_domain(actor: Actor, domain_id: UUID, *, resolver: dns_lookup.Resolver
     with unit_of_work(actor) as session:
         domain = _own_domain(session, actor, domain_id)
         name, keys = domain.name, senders_verify.key_records(session, domain)
+        returns = senders_verify.returns_for(domain)
     seen = domain_check.look(
-        resolver or dns_lookup.resolver(), name, keys, spf_include=senders_verify.spf_include()
+        resolver or dns_lookup.resolver(), name, keys, spf_include=senders_verify.spf_include(), returns=returns
     )
     if settings().ses_region and seen.has_policy and seen.seen:
         _tell_ses(actor, domain_id, name, keys, seen)

@@ -10,11 +10,16 @@ from sqlalchemy.orm import Session
 
 from tcma.campaigns.models import Launch
 from tcma.config import settings
-from tcma.delivery.models_senders import SendingIdentity
+from tcma.delivery import senders_verify
+from tcma.delivery.domain_check import return_name
+from tcma.delivery.models_senders import SendingDomain, SendingIdentity
 from tcma.delivery.senders_states import SenderStatus
 
 Sender = dict[str, Any]
-"""`from_name`, `from_address`, `reply_to` ("" for none) and `identity_id` (text; None: via the platform)."""
+"""`from_name`, `from_address`, `reply_to` ("" for none) and `identity_id` (text; None: via the platform).
+
+`return_domain` is there where the identity's domain has return paths of its own.
+"""
 
 VIA_PLATFORM = "platform"
 """The choice of a partner who wants the platform's address although an own sender is verified."""
@@ -32,12 +37,38 @@ def via_platform(brand: dict[str, str]) -> Sender:
 
 
 def from_identity(identity: SendingIdentity) -> Sender:
+    own = own_returns(identity.domain)
     return {
         "from_name": identity.name,
         "from_address": identity.address,
         "reply_to": identity.reply_to or identity.address,
         "identity_id": str(identity.id),
+        **({"return_domain": own} if own else {}),
     }
+
+
+def own_returns(domain: SendingDomain) -> str:
+    """The domain of a partner's own return paths while its record stands and leads to us, else empty."""
+    target = senders_verify.returns_for(domain)
+    return return_name(domain.name) if target and domain.returns_to == target else ""
+
+
+def return_domain(session: Session, partner_id: UUID, sender: Sender) -> str:
+    """Where mail under `sender` that comes back goes to, by what is known now; empty: to the platform.
+
+    What a launch froze is used only while its record stands: a return path that leads nowhere loses bounces, and
+    receivers refuse it.
+    """
+    frozen = str(sender.get("return_domain", ""))
+    if not frozen:
+        return ""
+    statement = (
+        select(SendingDomain)
+        .join(SendingIdentity, SendingIdentity.domain_id == SendingDomain.id)
+        .where(SendingIdentity.partner_id == partner_id, SendingIdentity.id == UUID(sender["identity_id"]))
+    )
+    domain = session.scalar(statement)
+    return frozen if domain is not None and own_returns(domain) == frozen else ""
 
 
 def sender_for(session: Session, partner_id: UUID, brand: dict[str, str], *, chosen: str | None = None) -> Sender:

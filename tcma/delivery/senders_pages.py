@@ -8,6 +8,7 @@ from uuid import UUID
 
 from flask import flash, g, redirect, render_template, url_for
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import Session
 
 from tcma import audit, clock
@@ -24,7 +25,7 @@ from tcma.delivery.senders_forms import SenderEditForm, SenderForm
 from tcma.delivery.senders_states import KeyStatus, SenderStatus
 from tcma.errors import Invalid
 
-TITLES = {"dkim": "DKIM", "dmarc": "DMARC", "spf": "SPF", "ses": "Amazon SES"}
+TITLES = {"dkim": "DKIM", "dmarc": "DMARC", "spf": "SPF", "return": _l("Bounce address"), "ses": "Amazon SES"}
 
 
 def _as_partner() -> None:

@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tcma import clock
+from tcma import audit, clock
 from tcma.access import Actor, Role
 from tcma.accounts import services as account_services
 from tcma.campaigns.models import Launch
 from tcma.campaigns.states import LaunchStatus
 from tcma.config import settings
 from tcma.delivery import senders, senders_keys, signing
-from tcma.delivery.domain_check import KeyRecord, Look, Record, records
+from tcma.delivery.domain_check import KeyRecord, Look, Record, records, return_name
 from tcma.delivery.models_senders import DkimKey, SendingDomain, SendingIdentity
 from tcma.delivery.senders_states import KeyStatus, SenderStatus
 
@@ -26,11 +26,25 @@ KEEP_RECORD = timedelta(days=7)
 """How long the record of a retired key should stay: mails on their way are still verified with it."""
 
 OLD_KEY = timedelta(days=365)
+LONGEST_RETURN_NAME = 190
+"""As TCMA_RETURN_DOMAIN: with a token in front an address stays below 254 characters."""
 
 
 def spf_include() -> str:
     """The name that partners put into their SPF record."""
     return settings().spf_include or signing.platform_domain()
+
+
+def returns_for(domain: SendingDomain) -> str:
+    """The platform's return domain where a return path of `domain`'s own is of use, else empty.
+
+    Over SES the return path is Amazon's. A return domain at or below the domain itself is aligned already.
+    """
+    target = settings().returns_at
+    host = return_name(domain.name)
+    if domain.partner_id is None or settings().ses_region or len(host) > LONGEST_RETURN_NAME:
+        return ""
+    return "" if f".{target}".endswith(f".{domain.name}") else target
 
 
 def key_records(session: Session, domain: SendingDomain) -> list[KeyRecord]:
@@ -42,7 +56,9 @@ def key_records(session: Session, domain: SendingDomain) -> list[KeyRecord]:
 
 def wanted_records(session: Session, domain: SendingDomain) -> list[Record]:
     """The DNS records that the owner of a domain is to set."""
-    return records(domain.name, key_records(session, domain), spf_include=spf_include())
+    return records(
+        domain.name, key_records(session, domain), spf_include=spf_include(), returns=returns_for(domain)
+    )
 
 
 def record_look(session: Session, actor: Actor, domain: SendingDomain, seen: Look) -> None:
@@ -56,6 +72,7 @@ def record_look(session: Session, actor: Actor, domain: SendingDomain, seen: Loo
         senders.lock_senders(session, domain.partner_id)
     active = _take_over(session, actor, domain, seen, now)
     _reseal(session, domain)
+    _keep_returns(session, actor, domain, seen)
     proved = active is not None and active.selector in seen.seen and seen.has_policy and seen.provider_ok
     domain.findings = [finding.as_json() for finding in seen.findings]
     domain.checked_at = now
@@ -88,6 +105,20 @@ def _reseal(session: Session, domain: SendingDomain) -> None:
     for key in _keys(session, domain):
         if key.private_key is not None:
             key.private_key = senders_keys.resealed(key.private_key)
+
+
+def _keep_returns(session: Session, actor: Actor, domain: SendingDomain, seen: Look) -> None:
+    """Later mails use the domain's own return path while its record stands, else the platform's; nobody is told."""
+    before = domain.returns_to
+    offered = returns_for(domain)
+    if offered and seen.returns_ok is None:
+        return
+    domain.returns_to = offered if offered and seen.returns_ok else None
+    if domain.returns_to != before:
+        audit.record(
+            session, actor, "sending_domain.return_path", domain,
+            before={"returns_to": before}, after={"returns_to": domain.returns_to},
+        )  # fmt: skip
 
 
 def _verify(session: Session, actor: Actor, domain: SendingDomain, now: datetime) -> None:

@@ -17,6 +17,8 @@ KEY = "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA" + "abcd+/12" * 42
 OURS = KeyRecord("tcma-1", KEY, "active")
 HOST = f"tcma-1._domainkey.{DOMAIN}"
 INCLUDE = "spf.platform.example"
+RETURNS = "returns.platform.example"
+BOUNCE = f"bounce.{DOMAIN}"
 
 
 @pytest.fixture
@@ -218,3 +220,99 @@ def test_a_record_is_asked_for_at_its_name_and_by_its_label() -> None:
         (HOST, "tcma-1._domainkey", True), (f"_dmarc.{DOMAIN}", "_dmarc", True), (DOMAIN, "@", False),
     ]  # fmt: skip
     assert [one.code for one in records(DOMAIN, [OURS], spf_include=DOMAIN)] == ["dkim", "dmarc"]
+
+
+# -- the return path of one's own ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def ours(server: DnsServer) -> DnsServer:
+    """With the records that the operator sets at the platform's return domain."""
+    server.servers[RETURNS] = ["mx1.platform.example", "mx2.platform.example"]
+    server.texts[RETURNS] = [f"v=spf1 include:{INCLUDE} -all"]
+    return server
+
+
+def returned(server: DnsServer) -> tuple[Look, Finding]:
+    result = look(DnsResolver(server.address), DOMAIN, [OURS], spf_include=INCLUDE, returns=RETURNS)
+    (one,) = [one for one in result.findings if one.code == "return"]
+    return result, one
+
+
+def test_a_return_path_of_ones_own_is_asked_for_as_one_optional_record() -> None:
+    asked = records(DOMAIN, [OURS], spf_include=INCLUDE, returns=RETURNS)[-1]
+    assert (asked.host, asked.label, asked.type, asked.value, asked.needed) == (BOUNCE, "bounce", "CNAME", RETURNS, False)
+
+
+def test_without_a_return_domain_nothing_of_it_is_asked(server: DnsServer) -> None:
+    assert "return" not in [one.code for one in records(DOMAIN, [OURS], spf_include=INCLUDE)]
+    assert seen(server).returns_ok is None
+    assert BOUNCE not in server.asked
+
+
+@pytest.mark.parametrize("target", [RETURNS, RETURNS.upper()])
+def test_a_cname_that_leads_to_us_passes(ours: DnsServer, target: str) -> None:
+    ours.aliases[BOUNCE] = target
+    result, one = returned(ours)
+    assert (one.verdict, one.found, result.returns_ok) == ("pass", [f"CNAME {RETURNS}"], True)
+
+
+@pytest.mark.parametrize(
+    "text", [f"v=spf1 include:{INCLUDE} -all", f"v=spf1 include:{RETURNS} -all", f"v=spf1 redirect={RETURNS}"]
+)
+def test_records_that_a_provider_copied_from_ours_pass(ours: DnsServer, text: str) -> None:
+    ours.servers[BOUNCE], ours.texts[BOUNCE] = ["MX1.platform.example"], [text]
+    result, one = returned(ours)
+    assert (one.verdict, result.returns_ok) == ("pass", True), one
+
+
+def test_a_cname_that_leads_to_us_over_another_name_passes(ours: DnsServer) -> None:
+    ours.aliases |= {BOUNCE: "mail.acme.example", "mail.acme.example": RETURNS}
+    assert returned(ours)[1].verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    ("alias", "servers", "texts", "words", "found"),
+    [
+        ("", [], [], "no CNAME record", []),
+        ("other.example", [], [], "leads to other.example", ["CNAME other.example"]),
+        ("", ["mx.acme.example"], [], "records of its own", ["MX mx.acme.example"]),
+        ("", ["mx1.platform.example", "mx.acme.example"], [f"v=spf1 include:{RETURNS} -all"], "would not reach us",
+         ["MX mx.acme.example", "MX mx1.platform.example", f"v=spf1 include:{RETURNS} -all"]),
+        ("", ["mx1.platform.example"], ["v=spf1 mx -all"], "does not name us", ["MX mx1.platform.example", "v=spf1 mx -all"]),
+        ("", ["mx1.platform.example"], [], "does not name us", ["MX mx1.platform.example"]),
+        ("", [], ["v=spf1 -all"], "records of its own", ["v=spf1 -all"]),
+    ],
+)  # fmt: skip
+def test_a_return_path_that_does_not_lead_to_us_is_told_with_what_was_found_and_never_needed(
+    ours: DnsServer, alias: str, servers: list[str], texts: list[str], words: str, found: list[str]
+) -> None:
+    if alias:
+        ours.aliases[BOUNCE] = alias
+    ours.servers[BOUNCE], ours.texts[BOUNCE] = servers, texts
+    result, one = returned(ours)
+    assert (one.verdict, words in one.detail, one.found, result.returns_ok) == ("warn", True, found, False), one
+    assert RETURNS in one.mend
+    assert (result.seen, result.has_policy, result.unsure) == ({"tcma-1"}, True, False)
+
+
+def test_without_records_at_our_own_return_domain_no_copy_of_them_passes(server: DnsServer) -> None:
+    server.servers[BOUNCE], server.texts[BOUNCE] = ["mx.acme.example"], [f"v=spf1 include:{RETURNS} -all"]
+    assert returned(server)[1].verdict == "warn"
+
+
+def test_a_doubled_name_of_the_return_path_is_recognised(ours: DnsServer) -> None:
+    ours.aliases[f"{BOUNCE}.{DOMAIN}"] = RETURNS
+    one = returned(ours)[1]
+    assert ("doubled name" in one.detail, "Enter only bounce as the name" in one.mend) == (True, True)
+
+
+def test_no_answer_about_the_return_path_is_only_told(ours: DnsServer) -> None:
+    ours.broken.add(BOUNCE)
+    result, one = returned(ours)
+    assert (one.verdict, result.returns_ok, result.unsure) == ("unsure", None, False)
+
+
+def test_a_domain_that_takes_no_mail_has_no_servers(server: DnsServer) -> None:
+    server.servers["null.example"] = [""]
+    assert DnsResolver(server.address).mx("null.example") == []

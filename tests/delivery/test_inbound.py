@@ -26,6 +26,7 @@ from tcma.campaigns.models import Launch
 from tcma.config import Settings, settings, use_settings
 from tcma.db import db, elevated, unit_of_work
 from tcma.delivery import engine, inbound, queries, returns, tokens
+from tcma.delivery.inbound_tls import TlsKeeper
 from tcma.delivery.models import Event
 from tcma.delivery.models_returns import Return
 from tcma.delivery.states import EventKind
@@ -51,8 +52,8 @@ def back(app: Flask) -> Iterator[tuple[SmtpSink, int]]:
 class listening:
     """The listener in a thread, on a port of its own, as `tcma inbound` runs it."""
 
-    def __init__(self, handler: inbound.ReturnsHandler) -> None:
-        self._handler = handler
+    def __init__(self, handler: inbound.ReturnsHandler, *, tls: TlsKeeper | None = None) -> None:
+        self._listener = inbound.Listener(handler, host="127.0.0.1", port=0, tls=tls)
         self._ready = threading.Event()
         self._port = 0
 
@@ -66,7 +67,7 @@ class listening:
 
     def _run(self) -> None:
         async def serve() -> None:
-            await inbound.Listener(self._handler, host="127.0.0.1", port=0).serve(self._ended, self._opened)
+            await self._listener.serve(self._ended, self._opened)
             others = [one for one in asyncio.all_tasks() if one is not asyncio.current_task()]
             for one in others:
                 one.cancel()
@@ -176,6 +177,30 @@ def test_an_address_that_is_not_ours_is_refused(back: tuple[SmtpSink, int], cast
     with pytest.raises(smtplib.SMTPRecipientsRefused):
         send(port, wrong, bounce_mail(path))
     assert (stored(), events_of(launch)) == (before, [])
+
+
+def test_a_bounce_to_a_partners_own_return_path_is_counted(back: tuple[SmtpSink, int], cast: Cast) -> None:
+    launch = sent_launch(cast, contacts=1)
+    path = return_path(deliveries_of(launch)[0], domain="bounce.acme.example")
+    send(back[1], path, bounce_mail(path))
+    assert events_of(launch) == [(EventKind.BOUNCE, "hard")]
+
+
+@pytest.mark.parametrize("change", ["forged", "plain", "truncated", "unsubscribe", "no label", "label alone"])
+def test_nothing_but_a_token_of_ours_opens_a_partners_return_path(
+    back: tuple[SmtpSink, int], cast: Cast, change: str
+) -> None:
+    row = deliveries_of(sent_launch(cast, contacts=1))[0]
+    path, key = return_path(row, domain="bounce.acme.example"), settings().derived_keys("tracking")[0]
+    wrong = {
+        "forged": tokens.return_path(row.id, key=b"not our key", domain="bounce.acme.example"),
+        "plain": "anna@bounce.acme.example", "truncated": path[:4] + path[5:],
+        "unsubscribe": tokens.unsubscribe_address(row.id, key=key, domain="bounce.acme.example"),
+        "no label": return_path(row, domain="acme.example"), "label alone": return_path(row, domain="bounce"),
+    }[change]  # fmt: skip
+    before = stored()
+    assert refused(back[1], wrong) == 550
+    assert stored() == before
 
 
 def test_mail_servers_may_change_the_case_of_an_address(back: tuple[SmtpSink, int], cast: Cast) -> None:

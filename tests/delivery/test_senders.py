@@ -23,7 +23,7 @@ from tcma.campaigns.models import Launch
 from tcma.campaigns.states import LaunchStatus
 from tcma.config import settings, use_settings
 from tcma.db import unit_of_work
-from tcma.delivery import engine, preflight, senders, senders_checking, services
+from tcma.delivery import engine, marks, preflight, senders, senders_checking, services
 from tcma.delivery.models_senders import SendingDomain
 from tcma.delivery.senders_states import SENDER_MOVES, KeyStatus, SenderStatus
 from tcma.errors import Forbidden, IllegalTransition, Invalid, NotFound
@@ -31,6 +31,7 @@ from tcma.records import OutboxMail
 from tests.dns_server import DnsServer
 from tests.factories.cast import Cast
 from tests.factories.delivery import later, make_draft, make_started, plan, system_of, use_sink
+from tests.factories.returns import RETURNS, deliveries_of, return_path
 from tests.factories.senders import (
     check,
     domain_of,
@@ -459,6 +460,160 @@ def test_a_launch_via_the_platform_goes_on_whatever_a_domain_does(names: DnsServ
     names.texts.clear()
     check(cast.partner_admin, sender_id)
     assert launch_now(launch).status is LaunchStatus.SENDING
+
+
+# -- the return path of one's own ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def returns_here(names: DnsServer) -> Iterator[DnsServer]:
+    """A platform to whose return domain mail comes back, with the records that its operator sets."""
+    names.servers[RETURNS], names.texts[RETURNS] = ["mx.example.com"], ["v=spf1 ip4:192.0.2.1 -all"]
+    before = settings()
+    use_settings(before.model_copy(update={"return_domain": RETURNS}))
+    yield names
+    use_settings(before)
+
+
+def domains_of_return_paths(sink: SmtpSink) -> set[str]:
+    return {one.sender.partition("@")[2] for one in sink.accepted}
+
+
+def test_mail_has_a_return_path_at_the_partners_domain_once_its_record_stands(
+    returns_here: DnsServer, sink: SmtpSink, cast: Cast
+) -> None:
+    sender_id = make_verified(returns_here, cast.partner_admin)
+    own = f"bounce.{domain_of(cast.partner_admin, sender_id).name}"
+    launch = make_started(cast, contacts=2)
+    engine.run_lane(launch.partner_id, launch.id)
+    assert {one.sender for one in sink.accepted} == {return_path(one, domain=own) for one in deliveries_of(launch)}
+    assert (launch_now(launch).sender or {})["return_domain"] == own
+    assert all(f"@{RETURNS}>" in one["List-Unsubscribe"] for one in mails_of(sink))
+
+
+def test_without_the_record_the_sender_is_verified_and_bounces_go_to_the_platform(
+    returns_here: DnsServer, sink: SmtpSink, cast: Cast
+) -> None:
+    sender_id = make_sender(cast.partner_admin)
+    publish(returns_here, cast.partner_admin, sender_id, "dkim", "dmarc", "spf")
+    assert check(cast.partner_admin, sender_id).status is SenderStatus.VERIFIED
+    assert findings(cast.partner_admin, sender_id)["return"]["verdict"] == "warn"
+    launch = make_started(cast, contacts=1)
+    engine.run_lane(launch.partner_id, launch.id)
+    assert domains_of_return_paths(sink) == {RETURNS}
+    assert "return_domain" not in (launch_now(launch).sender or {})
+
+
+def test_a_launch_keeps_the_return_path_that_it_began_with(
+    returns_here: DnsServer, sink: SmtpSink, cast: Cast
+) -> None:
+    sender_id = make_sender(cast.partner_admin)
+    publish(returns_here, cast.partner_admin, sender_id, "dkim", "dmarc", "spf")
+    check(cast.partner_admin, sender_id)
+    launch = make_started(cast, contacts=1)
+    publish(returns_here, cast.partner_admin, sender_id)
+    check(cast.partner_admin, sender_id)
+    assert domain_of(cast.partner_admin, sender_id).returns_to == RETURNS
+    engine.run_lane(launch.partner_id, launch.id)
+    assert domains_of_return_paths(sink) == {RETURNS}
+
+
+def test_a_lost_return_record_sends_bounces_to_the_platform_and_stops_nothing(
+    returns_here: DnsServer, sink: SmtpSink, cast: Cast
+) -> None:
+    sender_id = make_verified(returns_here, cast.partner_admin)
+    launch = make_started(cast, contacts=2)
+    returns_here.aliases.clear()
+    with later(25 * 60):
+        senders_checking.check_due()
+    row = find(cast.partner_admin, sender_id)
+    assert (row.status, row.domain.returns_to) == (SenderStatus.VERIFIED, None)
+    assert launch_now(launch).status is LaunchStatus.SENDING
+    engine.run_lane(launch.partner_id, launch.id)
+    assert {one["From"] for one in mails_of(sink)} == {f"Acme IT <{row.address}>"}
+    assert domains_of_return_paths(sink) == {RETURNS}
+    with unit_of_work(cast.partner_admin) as session:
+        assert session.scalars(select(OutboxMail).where(OutboxMail.template == "sender_lapsed")).all() == []
+        changes = session.scalars(select(AuditEvent).where(AuditEvent.action == "sending_domain.return_path")).all()
+        assert len([one for one in changes if one.object_id == str(row.domain_id)]) == 2
+
+
+def test_a_name_server_in_trouble_takes_no_return_path_away(returns_here: DnsServer, cast: Cast) -> None:
+    sender_id = make_verified(returns_here, cast.partner_admin)
+    returns_here.broken.add(f"bounce.{domain_of(cast.partner_admin, sender_id).name}")
+    assert check(cast.partner_admin, sender_id).domain.returns_to == RETURNS
+    assert findings(cast.partner_admin, sender_id)["return"]["verdict"] == "unsure"
+
+
+@pytest.mark.parametrize("change", [{"return_domain": "other.example.com"}, {"return_domain": None}])
+def test_a_record_that_leads_to_a_former_return_domain_is_not_used(
+    returns_here: DnsServer, sink: SmtpSink, cast: Cast, change: dict[str, str | None]
+) -> None:
+    make_verified(returns_here, cast.partner_admin)
+    launch = make_started(cast, contacts=1)
+    use_settings(settings().model_copy(update=change))
+    engine.run_lane(launch.partner_id, launch.id)
+    assert domains_of_return_paths(sink) == {change["return_domain"] or settings().platform_sender.partition("@")[2]}
+
+
+def test_a_test_mail_has_the_return_path_of_the_launch(returns_here: DnsServer, sink: SmtpSink, cast: Cast) -> None:
+    sender_id = make_verified(returns_here, cast.partner_admin)
+    launch = make_draft(cast)
+    with unit_of_work(cast.partner_marketer) as session:
+        services.send_test(session, cast.partner_marketer, launch.id, address="me@acme.example")
+    assert domains_of_return_paths(sink) == {f"bounce.{domain_of(cast.partner_admin, sender_id).name}"}
+
+
+def test_a_return_record_that_is_seen_meanwhile_stops_no_start(
+    returns_here: DnsServer, sink: SmtpSink, cast: Cast
+) -> None:
+    sender_id = make_sender(cast.partner_admin)
+    publish(returns_here, cast.partner_admin, sender_id, "dkim", "dmarc", "spf")
+    check(cast.partner_admin, sender_id)
+    launch = make_draft(cast)
+    with unit_of_work(cast.partner_marketer) as session:
+        before = marks.mark_of(session, campaign_queries.get_launch(session, cast.partner_marketer, launch.id))
+    publish(returns_here, cast.partner_admin, sender_id)
+    assert check(cast.partner_admin, sender_id).domain.returns_to == RETURNS
+    with unit_of_work(cast.partner_marketer) as session:
+        assert marks.mark_of(session, campaign_queries.get_launch(session, cast.partner_marketer, launch.id)) == before
+
+
+@pytest.mark.parametrize("change", [{"return_domain": None}, {"ses_region": "eu-central-1"}])
+def test_where_nothing_could_come_back_to_it_no_return_record_is_offered(
+    returns_here: DnsServer, cast: Cast, change: dict[str, str | None]
+) -> None:
+    use_settings(settings().model_copy(update=change))
+    sender_id = make_sender(cast.partner_admin)
+    assert set(wanted(cast.partner_admin, sender_id)) == {"dkim", "dmarc", "spf"}
+    page = cast.client(cast.partner_admin).get(f"/brand/senders/{sender_id}", base_url=APP).text
+    assert "bounce." not in page
+
+
+def test_a_domain_above_the_return_domain_needs_no_record_for_it(returns_here: DnsServer, cast: Cast) -> None:
+    sender_id = make_sender(cast.partner_admin, address=f"news@{RETURNS.partition('.')[2]}")
+    assert "return" not in wanted(cast.partner_admin, sender_id)
+
+
+def test_the_page_and_the_api_show_the_return_record_and_its_verdict(
+    returns_here: DnsServer, client: FlaskClient, cast: Cast
+) -> None:
+    sender_id = make_verified(returns_here, cast.partner_admin)
+    own = f"bounce.{domain_of(cast.partner_admin, sender_id).name}"
+    root, keys = f"/api/v1/senders/{sender_id}", cast.key(cast.partner_admin)
+    browser = cast.client(cast.partner_admin)
+    page = browser.get(f"/brand/senders/{sender_id}", base_url=APP).text
+    assert [own in page, RETURNS in page, "Optional" in page, f"Bounces go to {own}." in page] == [True] * 4
+    shown = client.get(root, headers=keys, base_url=APP).json
+    (record,) = [one for one in shown["records"] if one["code"] == "return"]
+    assert (record["host"], record["type"], record["value"], record["needed"]) == (own, "CNAME", RETURNS, False)
+    returns_here.aliases.clear()
+    lost = client.post(f"{root}/check", headers=keys, base_url=APP).json
+    (found,) = [one for one in lost["findings"] if one["code"] == "return"]
+    assert (lost["status"], found["verdict"], found["host"]) == ("verified", "warn", own)
+    page = browser.get(f"/brand/senders/{sender_id}", base_url=APP).text
+    assert f"There is no CNAME record at {own}." in page
+    assert "Until then bounces go to the service" in page
 
 
 # -- pages --------------------------------------------------------------------------------------------

@@ -58,7 +58,11 @@ def wanted(actor: Actor, sender_id: UUID) -> dict[str, Record]:
 def publish(server: DnsServer, actor: Actor, sender_id: UUID, *codes: str) -> None:
     """Set the records that the page asks for (all, or those of `codes`), as the owner of the domain would."""
     for code, record in wanted(actor, sender_id).items():
-        if not codes or code in codes:
+        if codes and code not in codes:
+            continue
+        if record.type == "CNAME":
+            server.aliases[record.host] = record.value
+        else:
             server.texts[record.host] = [record.value]
 
 
