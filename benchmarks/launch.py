@@ -41,6 +41,7 @@ from tcma.db import db, unit_of_work
 from tcma.delivery import engine, queries, services
 from tcma.delivery.composing import Composer
 from tcma.migrate import upgrade
+from tcma.parts import keep_what_is_loaded
 from tcma.postgres import EmbeddedPostgres, start_throwaway
 from tests.factories.cast import Cast, make_cast
 from tests.factories.delivery import make_brand, make_contacts, plan, use_sink
@@ -69,6 +70,7 @@ def work(settings_file: Path, partner_id: UUID, launch_id: UUID) -> None:
     with app.app_context():
         db.session.connection()
         db.session.rollback()
+        keep_what_is_loaded()
         print("ready", flush=True)
         sys.stdin.readline()
         began = time.process_time()

@@ -59,8 +59,8 @@ class Wire:
     transport: Transport
     row: Claimed | None = None
     following: Claimed | None = None
-    is_announced: bool = False
-    """Whether the server has been told of `following`: then it is sent, or the connection dropped."""
+    announced: Envelope | None = None
+    """What the server has been told of `following`: then it is sent, or the connection dropped."""
     message: bytes | Reply | None = None
     """The composed mail of `following`, or why there is none."""
     opening: Future[str] | None = None
@@ -159,7 +159,7 @@ class Lane:
         """The row that was to come next on this wire goes to any other."""
         if wire.following is not None:
             self._queue.appendleft(wire.following)
-        wire.following, wire.message, wire.is_announced = None, None, False
+        wire.following, wire.message, wire.announced = None, None, None
 
     # -- connections ----------------------------------------------------------------------------------
 
@@ -198,24 +198,24 @@ class Lane:
             wire.following = self._next()
             if wire.following is None:
                 return False
-        elif self._trouble or (self._is_over and not wire.is_announced):
+        elif self._trouble or (self._is_over and wire.announced is None):
             return False
         row = wire.following
         if (row.lease_until - clock.now()).total_seconds() <= wire.transport.target.longest_transaction:
             self._is_over = self.report.more = True
             return False
         message = self._composed(row) if wire.message is None else wire.message
-        announced = wire.is_announced
+        envelope = wire.announced
         following = self._next()
-        wire.row, wire.following, wire.message, wire.is_announced = row, following, None, False
+        wire.row, wire.following, wire.message, wire.announced = row, following, None, None
         if isinstance(message, Reply):
-            if announced:
+            if envelope is not None:
                 # The server waits for a message that does not exist.
                 wire.transport.close()
             self._settled(wire, message)
             return wire.transport.is_open
         upcoming = self._envelope(following) if following is not None and following.contact is not None else None
-        envelope = self._envelope(row)
+        envelope = envelope or self._envelope(row)
         reply = wire.transport.begin(
             envelope.sender,
             envelope.recipient,
@@ -223,7 +223,7 @@ class Lane:
             before_dot=lambda: self._journal.dot(row.id),
             upcoming=upcoming,
         )
-        wire.is_announced = upcoming is not None
+        wire.announced = upcoming
         if reply is not None:
             self._settled(wire, reply)
             return wire.transport.is_open
