@@ -36,7 +36,8 @@ class Manners:
     the message is taken and logged, `cut_unlogged` after the dot without taking it. `always_354` answers 354
     to any DATA. `delay` is seconds before each batch of answers, as a long way would make. `goodbye_after`
     answers 421 to the next MAIL after so many messages of a connection. `reset` hangs up with RST instead of
-    FIN.
+    FIN. `most_connections` answers 421 to any further one at once. `silent_after_dot` lets these recipients' mail wait
+    for its answer until `SmtpSink.speak` is set.
     """
 
     mail: dict[str, str] = field(default_factory=dict)
@@ -50,6 +51,8 @@ class Manners:
     always_354: bool = False
     delay: float = 0.0
     goodbye_after: int | None = None
+    most_connections: int | None = None
+    silent_after_dot: set[str] = field(default_factory=set)
     reset: bool = False
     pipelining: bool = True
     eight_bit: bool = True
@@ -156,7 +159,9 @@ class SmtpSink:
         self.accepted: list[Accepted] = []
         self.commands: list[str] = []
         self.connections = 0
+        self.most_at_once = 0
         self.cut = threading.Event()
+        self.speak = threading.Event()
         self._refused: dict[tuple[str, str], int] = {}
         self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) if log else None
         self._sync = sync
@@ -222,7 +227,9 @@ class SmtpSink:
     def _talk(self, connection: socket.socket) -> None:
         with self._lock:
             self._open.add(connection)
-        session = _Session(self, connection)
+            at_once = len(self._open)
+            self.most_at_once = max(self.most_at_once, at_once)
+        session = _Session(self, connection, is_welcome=at_once <= (self.manners.most_connections or at_once))
         try:
             with contextlib.suppress(_Cut, OSError):
                 session.run()
@@ -257,8 +264,9 @@ class _Cut(Exception):
 class _Session:
     """One client: reads commands, answers in batches once nothing more is waiting (RFC 2920)."""
 
-    def __init__(self, sink: SmtpSink, connection: socket.socket) -> None:
+    def __init__(self, sink: SmtpSink, connection: socket.socket, *, is_welcome: bool = True) -> None:
         self.sink = sink
+        self.is_welcome = is_welcome
         self.manners = sink.manners
         self.connection = connection
         self.buffer = b""
@@ -272,6 +280,8 @@ class _Session:
     def run(self) -> None:
         if self.manners.implicit_tls:
             self._wrap()
+        if not self.is_welcome:
+            self._answer("421 4.7.0 too many connections from you")
         self._say(self.manners.banner)
         while True:
             line = self._line()
@@ -416,6 +426,8 @@ class _Session:
         self.taken += 1
         if recipient in self.manners.cut_after_dot:
             raise _Cut
+        if recipient in self.manners.silent_after_dot:
+            self.sink.speak.wait(20)
         self._say(f"250 2.0.0 queued as {len(self.sink.accepted)}")
 
     def _message(self) -> bytes:

@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -505,3 +506,22 @@ def test_a_lost_answer_makes_one_delivery_unknown_and_the_others_go(through_ses:
     engine.run_lane(launch.partner_id, launch.id)
     assert sorted(status for status, _, _ in states_of(launch)) == ["sent", "sent", "sent", "unknown"]
     assert len(through_ses.sent) == 4
+
+
+def test_several_requests_are_under_way_at_once_and_each_mail_is_asked_for_once(
+    through_ses: FakeSes, cast: Cast
+) -> None:
+    use_settings(settings().model_copy(update={"delivery_connections": 3}))
+    # The first is not answered: the others go on meanwhile, and it alone is unknown.
+    through_ses.script = ["silence"]
+    launch = make_started(cast, contacts=80)
+
+    def look() -> bool:
+        if len(through_ses.sent) >= 80:
+            through_ses.done.set()
+        return False
+
+    engine.run_lane(launch.partner_id, launch.id, stop=look)
+    assert Counter(status for status, _, _ in states_of(launch)) == {"sent": 79, "unknown": 1}
+    asked = Counter(one["Destination"]["ToAddresses"][0] for one in through_ses.sent)
+    assert (len(asked), max(asked.values())) == (80, 1)
