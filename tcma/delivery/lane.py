@@ -155,6 +155,16 @@ class Lane:
             return None
         return self._queue.popleft()
 
+    def _taken_over(self) -> Claimed | None:
+        """The last rows must not wait behind an answer that is long in coming: one that its connection has not announced."""
+        if self._is_over or self._trouble or not self._dry:
+            return None
+        for wire in self._wires:
+            if wire.row is not None and wire.following is not None and wire.announced is None:
+                row, wire.following, wire.message = wire.following, None, None
+                return row
+        return None
+
     def _give_back(self, wire: Wire) -> None:
         """The row that was to come next on this wire goes to any other."""
         if wire.following is not None:
@@ -195,7 +205,7 @@ class Lane:
     def _begin_next(self, wire: Wire) -> bool:
         """Begin the next message on a free wire; False where there is none, or its answer must be waited for."""
         if wire.following is None:
-            wire.following = self._next()
+            wire.following = self._next() or self._taken_over()
             if wire.following is None:
                 return False
         elif self._trouble or (self._is_over and wire.announced is None):
@@ -214,7 +224,9 @@ class Lane:
                 wire.transport.close()
             self._settled(wire, message)
             return wire.transport.is_open
-        upcoming = self._envelope(following) if following is not None and following.contact is not None else None
+        upcoming = None
+        if following is not None and following.contact is not None and wire.transport.announces:
+            upcoming = self._envelope(following)
         envelope = envelope or self._envelope(row)
         reply = wire.transport.begin(
             envelope.sender,

@@ -92,6 +92,11 @@ class SesTransport:
     def is_open(self) -> bool:
         return self._client is not None
 
+    @property
+    def announces(self) -> bool:
+        """Never: each message is one request."""
+        return False
+
     def connect(self) -> None:
         """Make ready; the connection itself opens with the first mail. Raises SmtpUnavailable, SmtpRefused."""
         self._hang_up()

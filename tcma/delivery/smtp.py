@@ -97,6 +97,11 @@ class SmtpConnection:
         return self._socket is not None
 
     @property
+    def announces(self) -> bool:
+        """Whether the server pipelines, so that the next message's commands can go ahead of it."""
+        return self._pipelining
+
+    @property
     def waits_for(self) -> Waiting:
         """What `advance` needs before it can go on: (file descriptor, event of `select.poll`, latest time)."""
         assert self._socket is not None

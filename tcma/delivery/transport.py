@@ -32,6 +32,11 @@ class Transport(Protocol):
         """False before `connect` and after anything that ended the connection."""
         ...
 
+    @property
+    def announces(self) -> bool:
+        """Whether `upcoming` is told to the provider; else it is as if there was none."""
+        ...
+
     def connect(self) -> None:
         """Open anew. Raises SmtpUnavailable where waiting may help, SmtpRefused where a person has to mend it."""
         ...
