@@ -88,6 +88,7 @@ class SmtpConnection:
         self._announced_steps: Steps = []
         self._reset_first = False
         self._transaction: Transaction | None = None
+        self._poll = select.poll()
         self._event = select.POLLIN
         self._deadline = 0.0
 
@@ -126,6 +127,8 @@ class SmtpConnection:
         self._socket, client.sock = client.sock, None
         client.close()
         self._socket.setblocking(False)
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
 
     def close(self) -> None:
         """Say goodbye if the server waits for a command, then close. Never raises."""
@@ -318,7 +321,7 @@ class SmtpConnection:
 
         Looking before the dot is written keeps such a message deferred that would be unknown a moment later.
         """
-        if not self._buffer and not self._receive():
+        if not self._has_words() or not (self._buffer or self._receive()):
             return None
         self._deadline = time.monotonic() + self.target.timeout
         code, lines = yield from self._read()
@@ -348,6 +351,8 @@ class SmtpConnection:
         try:
             if written < len(tail):
                 yield from self._write(tail[written:], self.target.answer_timeout)
+            if not self._has_words():
+                yield from self._wait(select.POLLIN)
             code, lines = yield from self._read()
             verdict = _verdict(code, lines, Stage.DOT, good=ReplyKind.SENT)
         except (_Gone, OSError) as error:
@@ -413,6 +418,12 @@ class SmtpConnection:
                 return int(line[:3]), lines
             if len(lines) > _MOST_LINES:
                 raise _Gone("the mail server's answer does not end")
+
+    def _has_words(self) -> bool:
+        """Whether the server may have said something: asking costs less than the error of a read in vain."""
+        if self._buffer or (isinstance(self._socket, ssl.SSLSocket) and self._socket.pending()):
+            return True
+        return bool(self._poll.poll(0))
 
     def _receive(self) -> bool:
         """Whether the server had said something; raises _Gone if it has hung up."""
