@@ -71,7 +71,7 @@ def add_sender(session: Session, actor: Actor, *, name: str, address: str, reply
     Raises Forbidden, Invalid.
     """
     _require_manager(actor)
-    clean, domain_name = _own_address(address)
+    clean, domain_name = own_address(address)
     fields = _checked(name, reply_to)
     # Whoever adds the same address at the same time waits here, and then sees it.
     domain = _domain(session, actor, domain_name)
@@ -230,7 +230,7 @@ def _add_key(session: Session, actor: Actor, domain: SendingDomain) -> DkimKey:
     return key
 
 
-def _own_address(address: str) -> tuple[str, str]:
+def own_address(address: str) -> tuple[str, str]:
     """(address, domain) in the form of the wire. Raises Invalid with what to use instead."""
     try:
         typed = validate_email(address.strip(), check_deliverability=False).normalized

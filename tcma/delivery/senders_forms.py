@@ -5,9 +5,10 @@ from __future__ import annotations
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from wtforms import EmailField, SelectField, StringField
-from wtforms.validators import DataRequired, Length, Optional
+from wtforms.validators import DataRequired, Length, Optional, ValidationError
 
-from tcma.delivery.senders import LONGEST_NAME
+from tcma.delivery.senders import LONGEST_NAME, own_address
+from tcma.errors import Invalid
 
 
 class SenderEditForm(FlaskForm):  # type: ignore[misc]
@@ -31,6 +32,13 @@ class SenderForm(SenderEditForm):
         validators=[DataRequired(_l("Enter an address.")), Length(max=254)],
         description=_l("At a domain of your company, such as news@your-company.example."),
     )
+
+    def validate_address(self, field: EmailField) -> None:
+        """So that all that is wrong is told at once."""
+        try:
+            own_address(field.data or "")
+        except Invalid as wrong:
+            raise ValidationError(wrong.fields["address"]) from None
 
 
 class SenderChoiceForm(FlaskForm):  # type: ignore[misc]

@@ -628,6 +628,8 @@ def test_an_administrator_sets_a_sender_up_in_the_browser(names: DnsServer, cast
     refused = browser.post("/brand/senders", base_url=APP, data={"name": "Acme", "address": "a@gmail.com"})
     assert (refused.status_code, "belongs to a mail provider" in refused.text) == (422, True)
     address = f"news@{new_domain()}"
+    both = browser.post("/brand/senders", base_url=APP, data={"name": "", "address": "no address"})
+    assert [both.status_code, "Enter a name." in both.text, "This is not an email address" in both.text] == [422, True, True]
     made = browser.post("/brand/senders", base_url=APP, data={"name": "Acme", "address": address})
     assert made.status_code == 303
     root = made.headers["Location"]
