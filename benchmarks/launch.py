@@ -290,9 +290,10 @@ def measure_latency(*, milliseconds: int, contacts: int, processes: int, connect
         sink(latency=milliseconds / 1000) as port,
         scene(port, contacts=contacts, processes=processes, connections=connections) as stage,
     ):
-        rate = contacts / stage.send()[0]
+        seconds, said, _ = stage.send()
+    rate, memory = contacts / seconds, max(one["memory_mb"] for one in said)
     limit = processes * connections * 1000 / milliseconds
-    about = f"{contacts} mails, {processes} processes x {connections} connections"
+    about = f"{contacts} mails, {processes} processes of {memory} MB x {connections} connections"
     return {
         "name": f"send to a server {milliseconds} ms away ({about})", "value": round(rate, 1), "unit": "mails/s",
         "peer": "connections / latency", "peer_value": round(limit, 1), "ratio": round(rate / limit, 3),
@@ -309,9 +310,11 @@ def run(
     if many:
         rows += measure_rate(contacts=many, rounds=1, **shape)
     for milliseconds in (5, 20):
-        # Half a minute at the limit: what begins and ends a launch is not what is measured.
-        mails = min(many or contacts, processes * connections * 1000 // milliseconds * 30)
-        rows.append(measure_latency(milliseconds=milliseconds, contacts=mails, **shape))
+        # As many connections as bring the limit to the same rate: the way is what is measured, not the processor.
+        far = {"processes": processes, "connections": connections * milliseconds // 5}
+        for mails in (contacts, many):
+            if mails:
+                rows.append(measure_latency(milliseconds=milliseconds, contacts=mails, **far))
     return rows
 
 

@@ -14,6 +14,7 @@ import asyncio
 import json
 import os
 import re
+import selectors
 import signal
 import socket
 import time
@@ -131,6 +132,11 @@ async def serve(totals: Totals, port: int) -> None:
     print(totals.as_json(), flush=True)
 
 
+def _exact_loop() -> asyncio.AbstractEventLoop:
+    """A loop that keeps times to the microsecond: epoll and poll round up to the next millisecond."""
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="A fast SMTP sink.")
     parser.add_argument("--port", type=int, default=0)
@@ -139,7 +145,8 @@ def main() -> None:
     parser.add_argument("--no-pipelining", action="store_true")
     given = parser.parse_args()
     totals = Totals(latency=given.latency, log=given.log, pipelining=not given.no_pipelining)
-    asyncio.run(serve(totals, given.port))
+    with asyncio.Runner(loop_factory=_exact_loop if given.latency else None) as runner:
+        runner.run(serve(totals, given.port))
 
 
 if __name__ == "__main__":

@@ -182,7 +182,7 @@ class Lane:
             return
         # One that the server or an accident closed has its place again at once; a further one must be worth it.
         in_use = len(self._wires) - len(self._spare)
-        if in_use == 0 or len(self._queue) >= SPREAD * in_use:
+        if in_use == 0 or len(self._queue) >= min(SPREAD * in_use, CLAIM_AHEAD):
             wire = self._spare.popleft()
             wire.opening = self._openers.submit(_connect, wire.transport)
 
