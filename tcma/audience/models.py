@@ -94,6 +94,21 @@ class ListMember(Base):
     added_at: Mapped[datetime] = mapped_column(default=clock.now)
 
 
+class AudienceCount(BigKey, Base):
+    """How many contacts came or went with one statement; of the partner in all, or with `list_id` of that list.
+
+    Triggers write these rows beside contacts and list members, and a sweep adds them up: how many there are is the sum,
+    whatever their number, and nobody who writes waits for another.
+    """
+
+    __tablename__ = "audience_counts"
+    __tenancy__ = private("partner_id")
+    __table_args__ = (Index(None, "partner_id", "list_id"),)
+    partner_id: Mapped[UUID]
+    list_id: Mapped[UUID | None]
+    number: Mapped[int] = mapped_column(BigInteger)
+
+
 class Import(UuidKey, Created, Machine, Base):
     """One uploaded file of contacts: how it is mapped, its consent basis, how far it is, what came of each row."""
 
