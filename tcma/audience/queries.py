@@ -11,7 +11,16 @@ from sqlalchemy.orm import Session
 
 from tcma import clock
 from tcma.access import Actor
-from tcma.audience.models import AudienceCount, Consent, Contact, ContactList, Import, ImportRow, ListMember, Suppression
+from tcma.audience.models import (
+    AudienceCount,
+    Consent,
+    Contact,
+    ContactList,
+    Import,
+    ImportRow,
+    ListMember,
+    Suppression,
+)
 from tcma.audience.states import SuppressionScope
 from tcma.db import numbered
 from tcma.errors import NotFound
@@ -278,6 +287,14 @@ def count_contacts(session: Session, actor: Actor) -> int:
         AudienceCount.partner_id == actor.organization_id, AudienceCount.list_id.is_(None)
     )
     return int(session.scalar(statement) or 0)
+
+
+def audience_edition(session: Session, partner_id: UUID) -> tuple[int, int]:
+    """Another value whenever contacts or list members of the partner have come or gone."""
+    row = session.execute(
+        select(func.count(), func.max(AudienceCount.id)).where(AudienceCount.partner_id == partner_id)
+    ).one()
+    return row[0], row[1] or 0
 
 
 def suppression_of(session: Session, partner_id: UUID, email_key: bytes) -> Suppression | None:

@@ -22,6 +22,7 @@ from tcma.campaigns.models import Launch
 from tcma.campaigns.states import LaunchStatus
 from tcma.config import settings
 from tcma.delivery import pacing, queries
+from tcma.delivery.lately import lately
 from tcma.delivery.models import Delivery, LaunchTotals
 from tcma.delivery.models_pacing import ProviderBreaker
 from tcma.delivery.queries import Totals
@@ -104,7 +105,7 @@ def look(session: Session, launch: Launch) -> Look:
     """How the partner's own launch goes. While it moves, the answer may be a few seconds old."""
     now = clock.now()
     if launch.status is not LaunchStatus.SENDING:
-        return Look(now, queries.totals(session, launch.id), reasons=_reasons(session, launch.id),
+        return Look(now, queries.own_totals(session, launch), reasons=_reasons_at_rest(session, launch),
                     waits=waits(session, launch, now=now) if launch.status is LaunchStatus.PAUSED else [])  # fmt: skip
     with _lock:
         kept = _kept.get(launch.id)
@@ -155,6 +156,12 @@ def _reasons(session: Session, launch_id: UUID) -> list[tuple[DeliveryStatus, st
         .order_by(func.count().desc(), Delivery.reason)
     )
     return [(row[0], row[1], row[2]) for row in session.execute(statement)]
+
+
+def _reasons_at_rest(session: Session, launch: Launch) -> list[tuple[DeliveryStatus, str, int]]:
+    """The reasons of a launch that does not move: the same until its totals are counted anew."""
+    key = ("reasons", session.info.get("tcma_org"), launch.id, launch.status, queries.counted_at(session, launch.id))
+    return lately(key, lambda: _reasons(session, launch.id))
 
 
 # -- what waits ----------------------------------------------------------------------------------------
