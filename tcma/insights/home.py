@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -127,10 +128,9 @@ def vendor_needs(session: Session, actor: Actor) -> list[Need]:
         needs += [Need("batch", one.number, "/payments", text=Money(one.total_minor, one.currency).format()) for one in batches]
     if actor.may(Permission.PARTNER_NUDGE) and not actor.may(Permission.CLAIM_APPROVE):
         needs += [
-            Need("quiet", row.partnership.partner.name, f"/funnel#{row.partner_id}", text=row.step)
-            for row in funnel.partner_rows(session, actor)
-            if row.quiet
-        ][:3]
+            Need("quiet", row.partnership.partner.name, f"/funnel?{urlencode({'q': row.partnership.partner.name})}", text=row.step)
+            for row in funnel.partner_rows(session, actor, quiet=True, limit=3)
+        ]
     return _by_clock(needs)
 
 
