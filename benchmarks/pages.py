@@ -127,7 +127,7 @@ def named(connection: psycopg.Connection[Any], partner_id: UUID) -> dict[str, di
         "deliveries, search": f"/launches/{done}/deliveries?q=p7", "deliveries, rare search": f"/launches/{done}/deliveries?q=zz",
         "one delivery": f"/launches/{done}/deliveries/{delivery}", "its mail": f"/launches/{done}/deliveries/{delivery}/mail",
         "deliverability": "/deliverability", "leads": "/leads", "leads as a list": "/leads?view=list",
-        "leads, search": "/leads?view=list&q=zz", "leads, second page": f"/leads?view=list&before={last}",
+        "leads, search": "/leads?view=list&q=zz", "leads, second page": f"/leads?view=list&after={last}",
         "one lead": f"/leads/{lead}", "search": "/search?q=name1", "rare search": "/search?q=zz",
     }  # fmt: skip
     vendor = {

@@ -13,7 +13,6 @@ from wtforms.fields.choices import SelectChoice
 from tcma import clock, ids
 from tcma.access import Permission
 from tcma.accounts import queries as accounts_queries
-from tcma.accounts.states import PartnershipStatus
 from tcma.csvfile import Cell
 from tcma.db import db, unit_of_work
 from tcma.errors import Invalid
@@ -212,8 +211,8 @@ def _once(given: str | None) -> UUID | None:
 
 
 def _partner_choices() -> list[SelectChoice]:
-    links = accounts_queries.list_partnerships(db.session, g.actor, status=PartnershipStatus.ACTIVE)
-    return [SelectChoice(one.partner_id, f"{one.partner.name} ({one.tier})") for one in links]
+    active = accounts_queries.active_partners(db.session, g.actor)
+    return [SelectChoice(one.partner_id, f"{one.name} ({one.tier})") for one in active]
 
 
 def _fund_page(fund_id: UUID, *, allocate: AllocateForm | None = None, add_budget: BudgetForm | None = None) -> Page:
