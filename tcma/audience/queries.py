@@ -78,9 +78,9 @@ def list_contacts(
     if wanted:
         statement = statement.where(
             or_(
-                prefix(func.lower(Contact.email), wanted),
-                prefix(func.lower(Contact.last_name), wanted),
-                prefix(func.lower(Contact.company), wanted),
+                prefix(Contact.lower_email, wanted),
+                prefix(Contact.lower_last_name, wanted),
+                prefix(Contact.lower_company, wanted),
             )
         )
     if list_id is not None:

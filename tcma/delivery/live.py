@@ -114,7 +114,7 @@ def look(session: Session, launch: Launch) -> Look:
     began = time.monotonic()
     counted = queries.totals(session, launch.id)
     before = kept.before if kept is not None else deque([_start(session, launch.id)], maxlen=12)
-    seen = Look(now, counted, _rate(before, now, counted.settled), _reasons(session, launch.id), waits(session, launch, now=now))
+    seen = Look(now, counted, _rate(before, now, counted.settled), _reasons(session, launch), waits(session, launch, now=now))
     until = now + max(FRESH, COST_SHARE * timedelta(seconds=time.monotonic() - began))
     with _lock:
         _kept[launch.id] = _Kept(seen, launch.status, until, deque([*before, (now, counted.settled)], maxlen=12))
@@ -147,11 +147,13 @@ def _rate(before: deque[tuple[datetime, int]], now: datetime, settled: int) -> f
     return (settled - was) / seconds
 
 
-def _reasons(session: Session, launch_id: UUID) -> list[tuple[DeliveryStatus, str, int]]:
+def _reasons(session: Session, launch: Launch) -> list[tuple[DeliveryStatus, str, int]]:
     """(status, reason, how many) of what did not get mail, most first; pending and sent rows are not touched."""
     statement = (
         select(Delivery.status, func.coalesce(Delivery.reason, ""), func.count())
-        .where(Delivery.launch_id == launch_id, Delivery.status.in_(_TOLD))
+        .where(
+            Delivery.launch_id == launch.id, Delivery.partner_id == launch.partner_id, Delivery.status.in_(_TOLD)
+        )
         .group_by(Delivery.status, Delivery.reason)
         .order_by(func.count().desc(), Delivery.reason)
     )
@@ -161,7 +163,7 @@ def _reasons(session: Session, launch_id: UUID) -> list[tuple[DeliveryStatus, st
 def _reasons_at_rest(session: Session, launch: Launch) -> list[tuple[DeliveryStatus, str, int]]:
     """The reasons of a launch that does not move: the same until its totals are counted anew."""
     key = ("reasons", session.info.get("tcma_org"), launch.id, launch.status, queries.counted_at(session, launch.id))
-    return lately(key, lambda: _reasons(session, launch.id))
+    return lately(key, lambda: _reasons(session, launch))
 
 
 # -- what waits ----------------------------------------------------------------------------------------

@@ -37,16 +37,17 @@ def waiting(session: Session, launch: Launch) -> Open:
         unknown = _count(session, launch.id, DeliveryStatus.UNKNOWN) if launch.status is LaunchStatus.CANCELLED else 0
         return Open(unknown=unknown)
     key = ("decisions", session.info.get("tcma_org"), launch.id, launch.status, queries.counted_at(session, launch.id))
-    return lately(key, lambda: _open(session, launch.id))
+    return lately(key, lambda: _open(session, launch))
 
 
-def _open(session: Session, launch_id: UUID) -> Open:
+def _open(session: Session, launch: Launch) -> Open:
     row = session.execute(
         select(func.count(), func.count().filter(_passing())).where(
-            Delivery.launch_id == launch_id, Delivery.status == DeliveryStatus.FAILED, Delivery.address != ""
+            Delivery.launch_id == launch.id, Delivery.partner_id == launch.partner_id,
+            Delivery.status == DeliveryStatus.FAILED, Delivery.address != "",
         )
-    ).one()
-    return Open(_count(session, launch_id, DeliveryStatus.UNKNOWN), row[0], row[1])
+    ).one()  # fmt: skip
+    return Open(_count(session, launch.id, DeliveryStatus.UNKNOWN), row[0], row[1])
 
 
 def _count(session: Session, launch_id: UUID, status: DeliveryStatus) -> int:
