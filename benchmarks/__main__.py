@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import clicks, imports, kills, launch, ledger, planning, startup
+from benchmarks import clicks, imports, kills, launch, ledger, pages, planning, startup
 from tcma import clock
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -50,6 +50,10 @@ def _ledger(*, quick: bool) -> Rows:
     return [dict(ledger.run(operations=1_000) if quick else ledger.run())]
 
 
+def _pages(*, quick: bool) -> Rows:
+    return pages.run(partners=20, contacts=4_000, deliveries=6_000, rounds=3) if quick else pages.run()
+
+
 BENCHMARKS: dict[str, Callable[..., Rows]] = {
     "startup": lambda *, quick: startup.run(),
     "launch": _launch,
@@ -58,6 +62,7 @@ BENCHMARKS: dict[str, Callable[..., Rows]] = {
     "planning": _planning,
     "imports": _imports,
     "ledger": _ledger,
+    "pages": _pages,
 }
 
 

@@ -31,4 +31,4 @@ def test_the_table_shows_ratio_goal_and_spread() -> None:
 
 
 def test_the_benchmarks_run_in_the_order_of_the_table() -> None:
-    assert list(BENCHMARKS) == ["startup", "launch", "kills", "clicks", "planning", "imports", "ledger"]
+    assert list(BENCHMARKS) == ["startup", "launch", "kills", "clicks", "planning", "imports", "ledger", "pages"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import select
@@ -121,6 +123,44 @@ def list_partnerships(session: Session, actor: Actor, *, status: PartnershipStat
     if status is not None:
         statement = statement.where(Partnership.status == status)
     return list(session.scalars(statement))
+
+
+class PartnerName(NamedTuple):
+    """A partner to choose from, without the rest of its row."""
+
+    partner_id: UUID
+    name: str
+    tier: str
+
+
+def active_partners(session: Session, actor: Actor, *, limit: int | None = None) -> list[PartnerName]:
+    """Whom a vendor may choose: partners with an active partnership, by name."""
+    statement = (
+        select(Partnership.partner_id, Organization.name, Partnership.tier)
+        .join(Organization, Organization.id == Partnership.partner_id)
+        .where(Partnership.vendor_id == actor.organization_id, Partnership.status == PartnershipStatus.ACTIVE)
+        .order_by(Organization.name)
+        .limit(limit)
+    )
+    return [PartnerName(*row) for row in session.execute(statement)]
+
+
+def find_partners(session: Session, actor: Actor, words: str, *, limit: int) -> list[PartnerName]:
+    """A vendor's partners, in whatever state, with these words in their name, by name."""
+    statement = (
+        select(Partnership.partner_id, Organization.name, Partnership.tier)
+        .join(Organization, Organization.id == Partnership.partner_id)
+        .where(Partnership.vendor_id == actor.organization_id, Organization.name.icontains(words, autoescape=True))
+        .order_by(Organization.name)
+        .limit(limit)
+    )
+    return [PartnerName(*row) for row in session.execute(statement)]
+
+
+def organization_names(session: Session, organization_ids: Iterable[UUID]) -> dict[UUID, str]:
+    """Names of those of these organizations that the session's tenant may see."""
+    statement = select(Organization.id, Organization.name).where(Organization.id.in_(set(organization_ids)))
+    return {row[0]: row[1] for row in session.execute(statement)}
 
 
 def active_vendor_ids(session: Session, actor: Actor) -> list[UUID]:

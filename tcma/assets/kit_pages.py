@@ -12,7 +12,6 @@ from wtforms.fields.choices import SelectChoice
 from tcma import audit
 from tcma.access import Kind, Permission
 from tcma.accounts import queries as account_queries
-from tcma.accounts.states import PartnershipStatus
 from tcma.assets import queries, services
 from tcma.assets.blueprint import Page, bp
 from tcma.assets.forms import KitForm, PublishForm, ReasonForm, UploadForm, put_faults
@@ -130,8 +129,8 @@ def _publish_form(kit: Kit, granted: set[UUID], *, empty: bool) -> PublishForm:
         formdata=None if empty else request.form,
         data={"whom": "all" if kit.for_all_partners else "chosen", "partners": list(granted)} if empty else None,
     )
-    partnerships = account_queries.list_partnerships(db.session, g.actor, status=PartnershipStatus.ACTIVE)
-    form.partners.choices = [SelectChoice(one.partner_id, one.partner.name) for one in partnerships]
+    partners = account_queries.active_partners(db.session, g.actor)
+    form.partners.choices = [SelectChoice(one.partner_id, one.name) for one in partners]
     return form
 
 

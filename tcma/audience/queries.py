@@ -11,7 +11,16 @@ from sqlalchemy.orm import Session
 
 from tcma import clock
 from tcma.access import Actor
-from tcma.audience.models import Consent, Contact, ContactList, Import, ImportRow, ListMember, Suppression
+from tcma.audience.models import (
+    AudienceCount,
+    Consent,
+    Contact,
+    ContactList,
+    Import,
+    ImportRow,
+    ListMember,
+    Suppression,
+)
 from tcma.audience.states import SuppressionScope
 from tcma.db import numbered
 from tcma.errors import NotFound
@@ -69,9 +78,9 @@ def list_contacts(
     if wanted:
         statement = statement.where(
             or_(
-                prefix(func.lower(Contact.email), wanted),
-                prefix(func.lower(Contact.last_name), wanted),
-                prefix(func.lower(Contact.company), wanted),
+                prefix(Contact.lower_email, wanted),
+                prefix(Contact.lower_last_name, wanted),
+                prefix(Contact.lower_company, wanted),
             )
         )
     if list_id is not None:
@@ -88,15 +97,16 @@ def list_contacts(
 def list_lists(session: Session, actor: Actor) -> list[tuple[ContactList, int]]:
     """Each list with how many contacts are on it, by name."""
     statement = (
-        select(ContactList, func.count(ListMember.contact_id))
+        select(ContactList, func.coalesce(func.sum(AudienceCount.number), 0))
         .outerjoin(
-            ListMember, and_(ListMember.list_id == ContactList.id, ListMember.partner_id == ContactList.partner_id)
+            AudienceCount,
+            and_(AudienceCount.list_id == ContactList.id, AudienceCount.partner_id == ContactList.partner_id),
         )
         .where(ContactList.partner_id == actor.organization_id)
         .group_by(ContactList.id)
         .order_by(ContactList.name)
     )
-    return [(row[0], row[1]) for row in session.execute(statement)]
+    return [(row[0], int(row[1])) for row in session.execute(statement)]
 
 
 def get_list(session: Session, actor: Actor, list_id: UUID) -> ContactList:
@@ -273,8 +283,18 @@ def audience_sample(
 
 def count_contacts(session: Session, actor: Actor) -> int:
     """How many contacts the actor's organization has."""
-    statement = select(func.count()).where(Contact.partner_id == actor.organization_id, Contact.erased_at.is_(None))
-    return session.scalar(statement) or 0
+    statement = select(func.sum(AudienceCount.number)).where(
+        AudienceCount.partner_id == actor.organization_id, AudienceCount.list_id.is_(None)
+    )
+    return int(session.scalar(statement) or 0)
+
+
+def audience_edition(session: Session, partner_id: UUID) -> tuple[int, int]:
+    """Another value whenever contacts or list members of the partner have come or gone."""
+    row = session.execute(
+        select(func.count(), func.max(AudienceCount.id)).where(AudienceCount.partner_id == partner_id)
+    ).one()
+    return row[0], row[1] or 0
 
 
 def suppression_of(session: Session, partner_id: UUID, email_key: bytes) -> Suppression | None:

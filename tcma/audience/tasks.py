@@ -8,13 +8,14 @@ from celery import shared_task
 
 from tcma import jobs
 from tcma.access import Actor, Kind
-from tcma.audience import imports, leftovers
+from tcma.audience import counts, imports, leftovers
 from tcma.db import unit_of_work
 from tcma.sweeps import Sweep
 
 SWEEPS = (
     Sweep("tcma.audience.sweep_imports", every_seconds=15),
     Sweep("tcma.audience.sweep_leftovers", every_seconds=3600),
+    Sweep("tcma.audience.add_up_counts", every_seconds=60),
 )
 
 
@@ -37,3 +38,8 @@ def sweep_leftovers() -> None:
     leftovers.remove_temporary()
     leftovers.cancel_forgotten()
     leftovers.remove_unreferenced()
+
+
+@shared_task(name="tcma.audience.add_up_counts")  # type: ignore[untyped-decorator]
+def add_up_counts() -> None:
+    counts.add_up()

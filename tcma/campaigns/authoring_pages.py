@@ -11,7 +11,6 @@ from flask_babel import gettext as _
 from tcma import audit
 from tcma.access import Kind, Permission
 from tcma.accounts import queries as account_queries
-from tcma.accounts.states import PartnershipStatus
 from tcma.campaigns import queries, services, showing, slots, starter
 from tcma.campaigns.blueprint import Page, bp, document
 from tcma.campaigns.forms import (
@@ -175,14 +174,12 @@ def _empty_form(found: Campaign, tab: str) -> Any:
 
 def _lookers() -> list[tuple[str, UUID]]:
     """Partners as whom the draft may be looked at."""
-    active = account_queries.list_partnerships(db.session, g.actor, status=PartnershipStatus.ACTIVE)
-    return [(one.partner.name, one.partner_id) for one in active[:30]]
+    return [(one.name, one.partner_id) for one in account_queries.active_partners(db.session, g.actor, limit=30)]
 
 
 def _results(found: Campaign) -> dict[str, Any]:
     launches = queries.list_launches(db.session, g.actor, campaign_id=found.id, limit=200)
-    partnerships = account_queries.list_partnerships(db.session, g.actor)
-    names = {one.partner_id: one.partner.name for one in partnerships}
+    names = account_queries.organization_names(db.session, [one.partner_id for one in launches])
     counts = queries.launch_counts(db.session, [found.id]).get(found.id, {"launches": 0, "partners": 0})
     return {
         "launches": launches, "names": names, "counts": counts,

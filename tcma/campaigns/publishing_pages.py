@@ -10,7 +10,6 @@ from wtforms.fields.choices import SelectChoice
 
 from tcma.access import Permission
 from tcma.accounts import queries as account_queries
-from tcma.accounts.states import PartnershipStatus
 from tcma.campaigns import queries, services, showing
 from tcma.campaigns.authoring_pages import as_author, campaign_page
 from tcma.campaigns.blueprint import Page, bp, document
@@ -54,8 +53,8 @@ def _form(found: Campaign) -> PublishForm:
     granted = list(queries.granted_partner_ids(db.session, found.id))
     begins = {"whom": whom, "partners": granted, "shown": services.draft_mark(found)}
     form = PublishForm(data=begins if request.method == "GET" else None)
-    active = account_queries.list_partnerships(db.session, g.actor, status=PartnershipStatus.ACTIVE)
-    form.partners.choices = [SelectChoice(one.partner_id, one.partner.name) for one in active]
+    active = account_queries.active_partners(db.session, g.actor)
+    form.partners.choices = [SelectChoice(one.partner_id, one.name) for one in active]
     return form
 
 

@@ -22,6 +22,7 @@ from tcma.campaigns.models import Launch
 from tcma.campaigns.states import LaunchStatus
 from tcma.config import settings
 from tcma.delivery import pacing, queries
+from tcma.delivery.lately import lately
 from tcma.delivery.models import Delivery, LaunchTotals
 from tcma.delivery.models_pacing import ProviderBreaker
 from tcma.delivery.queries import Totals
@@ -104,7 +105,7 @@ def look(session: Session, launch: Launch) -> Look:
     """How the partner's own launch goes. While it moves, the answer may be a few seconds old."""
     now = clock.now()
     if launch.status is not LaunchStatus.SENDING:
-        return Look(now, queries.totals(session, launch.id), reasons=_reasons(session, launch.id),
+        return Look(now, queries.own_totals(session, launch), reasons=_reasons_at_rest(session, launch),
                     waits=waits(session, launch, now=now) if launch.status is LaunchStatus.PAUSED else [])  # fmt: skip
     with _lock:
         kept = _kept.get(launch.id)
@@ -113,7 +114,7 @@ def look(session: Session, launch: Launch) -> Look:
     began = time.monotonic()
     counted = queries.totals(session, launch.id)
     before = kept.before if kept is not None else deque([_start(session, launch.id)], maxlen=12)
-    seen = Look(now, counted, _rate(before, now, counted.settled), _reasons(session, launch.id), waits(session, launch, now=now))
+    seen = Look(now, counted, _rate(before, now, counted.settled), _reasons(session, launch), waits(session, launch, now=now))
     until = now + max(FRESH, COST_SHARE * timedelta(seconds=time.monotonic() - began))
     with _lock:
         _kept[launch.id] = _Kept(seen, launch.status, until, deque([*before, (now, counted.settled)], maxlen=12))
@@ -146,15 +147,23 @@ def _rate(before: deque[tuple[datetime, int]], now: datetime, settled: int) -> f
     return (settled - was) / seconds
 
 
-def _reasons(session: Session, launch_id: UUID) -> list[tuple[DeliveryStatus, str, int]]:
+def _reasons(session: Session, launch: Launch) -> list[tuple[DeliveryStatus, str, int]]:
     """(status, reason, how many) of what did not get mail, most first; pending and sent rows are not touched."""
     statement = (
         select(Delivery.status, func.coalesce(Delivery.reason, ""), func.count())
-        .where(Delivery.launch_id == launch_id, Delivery.status.in_(_TOLD))
+        .where(
+            Delivery.launch_id == launch.id, Delivery.partner_id == launch.partner_id, Delivery.status.in_(_TOLD)
+        )
         .group_by(Delivery.status, Delivery.reason)
         .order_by(func.count().desc(), Delivery.reason)
     )
     return [(row[0], row[1], row[2]) for row in session.execute(statement)]
+
+
+def _reasons_at_rest(session: Session, launch: Launch) -> list[tuple[DeliveryStatus, str, int]]:
+    """The reasons of a launch that does not move: the same until its totals are counted anew."""
+    key = ("reasons", session.info.get("tcma_org"), launch.id, launch.status, queries.counted_at(session, launch.id))
+    return lately(key, lambda: _reasons(session, launch))
 
 
 # -- what waits ----------------------------------------------------------------------------------------

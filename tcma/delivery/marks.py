@@ -13,9 +13,9 @@ import re
 from sqlalchemy.orm import Session
 
 from tcma.assets import queries as asset_queries
-from tcma.audience import queries as audience_queries
 from tcma.campaigns.models import Launch
-from tcma.delivery import pacing, senders_choice
+from tcma.delivery import senders_choice
+from tcma.delivery.reach import reach_of
 from tcma.errors import Stale
 
 PARTS = {
@@ -27,8 +27,7 @@ _MARK = re.compile(r"(\d{1,12})((?:-[0-9a-f]{12}){5})")
 
 def sendable(session: Session, launch: Launch) -> int:
     """How many people would get the mail if it started now: neither refused nor capped."""
-    counts = audience_queries.audience_counts(session, launch.partner_id, launch.vendor_id, launch.audience)
-    return counts["sendable"] - pacing.count_capped(session, launch)
+    return reach_of(session, launch, anew=True).sendable
 
 
 def mark_of(session: Session, launch: Launch, *, people: int | None = None) -> str:

@@ -13,13 +13,13 @@ from tcma.access import Actor
 from tcma.accounts import queries as account_queries
 from tcma.accounts.states import PartnershipStatus
 from tcma.assets import queries as asset_queries
-from tcma.audience import queries as audience_queries
 from tcma.campaigns import launches, slots
 from tcma.campaigns import queries as campaign_queries
 from tcma.campaigns.models import CampaignVersion, Launch
 from tcma.campaigns.personalise import Rendered
 from tcma.campaigns.states import CampaignStatus
-from tcma.delivery import pacing, senders_choice, senders_keys, signing
+from tcma.delivery import senders_choice, senders_keys, signing
+from tcma.delivery.reach import reach_of
 from tcma.errors import Invalid
 
 Judgement = Literal["pass", "warn", "fail"]
@@ -175,20 +175,18 @@ def _audience(session: Session, launch: Launch) -> list[Verdict]:
     href = f"/launches/{launch.id}#whom"
     if not launch.audience.get("lists"):
         return [Verdict("audience", "fail", "Audience", "No list is chosen yet.", "Choose at least one list.", href)]
-    counts = audience_queries.audience_counts(session, launch.partner_id, launch.vendor_id, launch.audience)
-    left_out = [f"{counts[key]} {words}" for key, words in REFUSALS.items() if counts.get(key)]
-    enough = pacing.count_capped(session, launch)
-    if enough:
-        counts["sendable"] -= enough
-        left_out.append(f"{enough} had as many mails lately as you allow")
+    reach = reach_of(session, launch)
+    left_out = [f"{reach.refused[key]} {words}" for key, words in REFUSALS.items() if reach.refused.get(key)]
+    if reach.capped:
+        left_out.append(f"{reach.capped} had as many mails lately as you allow")
     because = f" Left out: {', '.join(left_out)}." if left_out else ""
-    if not counts["sendable"]:
+    if not reach.sendable:
         return [
             Verdict(
                 "audience",
                 "fail",
                 "Audience",
-                f"Nobody is left to write to, of {counts['total']}.{because}",
+                f"Nobody is left to write to, of {reach.total}.{because}",
                 "Choose another list or import contacts.",
                 href,
             )
@@ -196,7 +194,7 @@ def _audience(session: Session, launch: Launch) -> list[Verdict]:
     return [
         Verdict(
             "audience", "warn" if left_out else "pass", "Audience",
-            f"{counts['sendable']} of {counts['total']} people will get it.{because}",
+            f"{reach.sendable} of {reach.total} people will get it.{because}",
             "Nothing to mend: the service leaves them out by itself." if left_out else "", href,
         )
     ]  # fmt: skip

@@ -13,7 +13,8 @@ from tcma import audit, clock, jobs
 from tcma.access import Actor
 from tcma.campaigns.models import Launch
 from tcma.campaigns.states import LaunchStatus
-from tcma.delivery import planning, preflight, services
+from tcma.delivery import planning, preflight, queries, services
+from tcma.delivery.lately import lately
 from tcma.delivery.models import Delivery
 from tcma.delivery.states import DeliveryStatus
 from tcma.errors import Forbidden, IllegalTransition, Stale
@@ -35,11 +36,17 @@ def waiting(session: Session, launch: Launch) -> Open:
     if launch.status not in AFTER_START:
         unknown = _count(session, launch.id, DeliveryStatus.UNKNOWN) if launch.status is LaunchStatus.CANCELLED else 0
         return Open(unknown=unknown)
+    key = ("decisions", session.info.get("tcma_org"), launch.id, launch.status, queries.counted_at(session, launch.id))
+    return lately(key, lambda: _open(session, launch))
+
+
+def _open(session: Session, launch: Launch) -> Open:
     row = session.execute(
         select(func.count(), func.count().filter(_passing())).where(
-            Delivery.launch_id == launch.id, Delivery.status == DeliveryStatus.FAILED, Delivery.address != ""
+            Delivery.launch_id == launch.id, Delivery.partner_id == launch.partner_id,
+            Delivery.status == DeliveryStatus.FAILED, Delivery.address != "",
         )
-    ).one()
+    ).one()  # fmt: skip
     return Open(_count(session, launch.id, DeliveryStatus.UNKNOWN), row[0], row[1])
 
 

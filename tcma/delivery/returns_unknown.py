@@ -12,13 +12,10 @@ from sqlalchemy.orm import Session
 from tcma import clock
 from tcma.campaigns.models import Launch
 from tcma.db import among
-from tcma.delivery import planning
+from tcma.delivery import planning, queries
 from tcma.delivery.models import Delivery, Event, LaunchTotals
 from tcma.delivery.models_returns import TouchedLaunch
 from tcma.delivery.states import DeliveryStatus, EventKind
-
-COUNTED_AT_ONCE = 5000
-"""Deliveries of a launch up to which a reader's answer waits for the count."""
 
 
 def settle_unknown(
@@ -66,7 +63,7 @@ def _has_event(kind: ColumnElement[bool]) -> ColumnElement[bool]:
 def count_soon(session: Session, launch: Launch) -> None:
     """Count the launch's totals anew: now, or with a sweep where that means reading many rows."""
     planned = session.scalar(select(func.sum(LaunchTotals.planned)).where(LaunchTotals.launch_id == launch.id))
-    if (planned or 0) > COUNTED_AT_ONCE:
+    if (planned or 0) > queries.COUNTED_AT_ONCE:
         touch(session, launch)
     else:
         planning.count_totals(session, launch)

@@ -13,7 +13,7 @@ from tcma.access import Permission
 from tcma.campaigns import queries as campaign_queries
 from tcma.csvfile import Cell
 from tcma.db import db
-from tcma.delivery import mails, queries, reasons
+from tcma.delivery import live, mails, queries, reasons
 from tcma.delivery.blueprint import Page, bp, framed
 from tcma.delivery.bounces import ReportKind
 from tcma.delivery.models import Delivery, Event
@@ -45,7 +45,7 @@ def deliveries(launch_id: UUID) -> Page:
     found = queries.list_deliveries(db.session, g.actor, launch_id, after=after, limit=ROWS + 1, **_chosen())
     rows = found[:ROWS]
     return render_template(
-        "delivery/deliveries.html", launch=launch, rows=rows, totals=queries.totals(db.session, launch_id),
+        "delivery/deliveries.html", launch=launch, rows=rows, totals=live.look(db.session, launch).totals,
         why=reasons.words, states=list(DeliveryStatus), newer=here(after=None) if after else None,
         older=here(after=rows[-1].id) if len(found) > ROWS else None,
     )  # fmt: skip

@@ -25,6 +25,7 @@ from tcma.delivery import marks, pacing, preflight, queries, routes_live, sender
 from tcma.delivery.blueprint import Page, bp, framed
 from tcma.delivery.forms import PREFIX, AudienceForm, TestMailForm, WhenForm, put_faults, slots_form, typed_slots
 from tcma.delivery.pacing_forms import PaceForm
+from tcma.delivery.reach import reach_of
 from tcma.delivery.routes_launches import has
 from tcma.delivery.senders_forms import SenderChoiceForm
 from tcma.delivery.senders_states import SenderStatus
@@ -55,9 +56,7 @@ def _steps(found: Launch, *, forms: dict[str, FlaskForm] | None = None, stale: s
     failed = {one.code for one in preflight.blocking(verdicts)}
     version = campaign_queries.get_version(session, found.campaign_version_id)
     defined = slots.parse_slots(version.slots)
-    counts = audience_queries.audience_counts(session, found.partner_id, found.vendor_id, found.audience)
-    capped = pacing.count_capped(session, found)
-    counts["sendable"] -= capped
+    reach = reach_of(session, found)
     test = given.get("test") or TestMailForm(formdata=None, address=actor.email)
     when = given.get("when") or WhenForm(
         formdata=None,
@@ -65,12 +64,12 @@ def _steps(found: Launch, *, forms: dict[str, FlaskForm] | None = None, stale: s
         at=found.scheduled_at.astimezone(reader_zone()) if found.scheduled_at else None,
     )
     page = render_template(
-        "delivery/launch_steps.html", launch=found, version=version, verdicts=verdicts, failed=failed, counts=counts,
+        "delivery/launch_steps.html", launch=found, version=version, verdicts=verdicts, failed=failed, counts=reach,
         slots_form=given.get("slots") or slots_form(defined, found.slots), audience_form=given.get("audience") or
         _audience_form(found), when_form=when, test_form=test, PREFIX=PREFIX, defined=defined,
-        refusals=[(words, counts[key]) for key, words in preflight.REFUSALS.items() if counts.get(key)]
-        + ([(_("had as many mails lately as you allow"), capped)] if capped else []),
-        mark=marks.mark_of(session, found, people=counts["sendable"]), stale=stale,
+        refusals=[(words, reach.refused[key]) for key, words in preflight.REFUSALS.items() if reach.refused.get(key)]
+        + ([(_("had as many mails lately as you allow"), reach.capped)] if reach.capped else []),
+        mark=marks.mark_of(session, found, people=reach.sendable), stale=stale,
         sender_form=given.get("sender") or _sender_form(found), pace_form=given.get("pace") or PaceForm.of(found),
         vendor=routes_live.name_of(found.vendor_id), zone=reader_zone().key, tests=queries.test_mails(session, actor, found.id),
         has=has, **_preview_values(found),

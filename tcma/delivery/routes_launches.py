@@ -8,7 +8,7 @@ from uuid import UUID
 from flask import Response, current_app, g, render_template, request, stream_with_context, url_for
 
 from tcma.access import Permission
-from tcma.accounts.models import Organization
+from tcma.accounts import queries as account_queries
 from tcma.campaigns import queries as campaign_queries
 from tcma.campaigns.models import Launch
 from tcma.campaigns.states import LaunchStatus
@@ -62,11 +62,9 @@ def _results(rows: list[Launch]) -> dict[UUID, dict[str, int]]:
 
 def _others(rows: list[Launch]) -> dict[UUID, str]:
     """The other side's name, by launch."""
-    found = {}
-    for one in rows:
-        other = db.session.get(Organization, one.vendor_id if g.actor.is_partner else one.partner_id)
-        found[one.id] = other.name if other else ""
-    return found
+    others = {one.id: one.vendor_id if g.actor.is_partner else one.partner_id for one in rows}
+    names = account_queries.organization_names(db.session, others.values())
+    return {launch_id: names.get(other, "") for launch_id, other in others.items()}
 
 
 def _cells() -> Iterator[list[Cell]]:

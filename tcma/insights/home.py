@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tcma import clock
@@ -15,7 +16,7 @@ from tcma.accounts import onboarding
 from tcma.accounts import queries as account_queries
 from tcma.accounts.states import PartnershipStatus
 from tcma.assets import queries as asset_queries
-from tcma.audience.models import Contact
+from tcma.audience import queries as audience_queries
 from tcma.campaigns import queries as campaign_queries
 from tcma.campaigns.models import Launch
 from tcma.campaigns.states import CampaignStatus, LaunchStatus
@@ -127,10 +128,9 @@ def vendor_needs(session: Session, actor: Actor) -> list[Need]:
         needs += [Need("batch", one.number, "/payments", text=Money(one.total_minor, one.currency).format()) for one in batches]
     if actor.may(Permission.PARTNER_NUDGE) and not actor.may(Permission.CLAIM_APPROVE):
         needs += [
-            Need("quiet", row.partnership.partner.name, f"/funnel#{row.partner_id}", text=row.step)
-            for row in funnel.partner_rows(session, actor)
-            if row.quiet
-        ][:3]
+            Need("quiet", row.partnership.partner.name, f"/funnel?{urlencode({'q': row.partnership.partner.name})}", text=row.step)
+            for row in funnel.partner_rows(session, actor, quiet=True, limit=3)
+        ]
     return _by_clock(needs)
 
 
@@ -143,12 +143,9 @@ def needs_of(session: Session, actor: Actor) -> list[Need]:
 
 def partner_figures(session: Session, actor: Actor) -> list[Figure]:
     """Contacts, mails sent, leads, won, and the money that may be asked for."""
-    contacts = session.scalar(
-        select(func.count()).select_from(Contact).where(Contact.partner_id == actor.organization_id, Contact.erased_at.is_(None))
-    )
     counts = lead_queries.summed(session, actor)
     figures = [
-        Figure("contacts", contacts or 0, "/contacts"),
+        Figure("contacts", audience_queries.count_contacts(session, actor), "/contacts"),
         Figure("leads", counts["leads"], "/leads"),
         Figure("won", counts["won"], "/leads?view=list&state=won"),
     ]

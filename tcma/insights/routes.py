@@ -53,9 +53,8 @@ def _partner(needs: list[home.Need]) -> str:
 
 
 def _vendor(needs: list[home.Need]) -> str:
-    rows = funnel.partner_rows(db.session, g.actor)
     return render_template(
-        "insights/vendor.html", needs=needs, rows=rows, steps=funnel.steps_of(rows),
+        "insights/vendor.html", needs=needs, steps=funnel.steps_of(funnel.counts_by_step(db.session, g.actor)),
         results=home.launch_results(db.session, g.actor),
     )  # fmt: skip
 
@@ -78,16 +77,21 @@ def funnel_page() -> str:
     g.nav_at = "funnel"
     g.actor.require_kind(Kind.VENDOR)
     g.actor.require(Permission.INSIGHT_READ)
-    rows = funnel.partner_rows(db.session, g.actor)
-    shown = [row for row in rows if _fits(row)]
-    return render_template(
-        "insights/funnel.html", rows=shown, steps=funnel.steps_of(rows), all_rows=rows, next_step=services.NEXT_STEP
+    given = {name: request.args.get(name, "") for name in ("q", "step", "after")}
+    try:
+        after = UUID(given["after"])
+    except ValueError:
+        after = None
+    found = funnel.partner_rows(
+        db.session, g.actor, search=given["q"], step=given["step"], after=after, limit=funnel.PAGE + 1
     )
-
-
-def _fits(row: funnel.PartnerRow) -> bool:
-    wanted, step = request.args.get("q", "").strip().lower(), request.args.get("step", "")
-    return wanted in row.partnership.partner.name.lower() and (not step or row.step == step)
+    rows, counts = found[: funnel.PAGE], funnel.counts_by_step(db.session, g.actor)
+    kept: dict[str, Any] = {name: given[name] for name in ("q", "step") if given[name]}
+    return render_template(
+        "insights/funnel.html", rows=rows, counts=counts, steps=funnel.steps_of(counts), total=sum(counts.values()),
+        next_step=services.NEXT_STEP, newer=url_for("insights.funnel", **kept) if after else None,
+        older=url_for("insights.funnel", **kept, after=rows[-1].partner_id) if len(found) > funnel.PAGE else None,
+    )  # fmt: skip
 
 
 @bp.get("/funnel.csv")

@@ -81,15 +81,11 @@ def _partner_groups(session: Session, actor: Actor, words: str) -> list[Group]:
 
 def _vendor_groups(session: Session, actor: Actor, words: str) -> list[Group]:
     campaigns = campaign_queries.list_campaigns(session, actor, search=words, limit=SHOWN)
-    partners = [
-        one.partner
-        for one in account_queries.list_partnerships(session, actor)
-        if words.casefold() in one.partner.name.casefold()
-    ]
+    partners = account_queries.find_partners(session, actor, words, limit=SHOWN)
     return [
         Group(
             "partners",
-            [Found(one.name, "", "accounts.partner", {"partner_id": one.id}) for one in partners[:SHOWN]],
+            [Found(one.name, "", "accounts.partner", {"partner_id": one.partner_id}) for one in partners],
             "accounts.partners",
         ),
         Group(

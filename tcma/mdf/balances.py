@@ -73,9 +73,13 @@ def balances_by_fund(
     return {fund.id: found.get(fund.id) or _nothing(fund.currency) for fund in funds}
 
 
-def balances_by_partner(session: Session, fund: Fund) -> dict[UUID, dict[AccountKind, Money]]:
-    """The balances of each partner in one fund, by partner."""
-    return _by(session, LedgerEntry.partner_id, [fund], LedgerEntry.partner_id.is_not(None))
+def balances_by_partner(
+    session: Session, fund: Fund, partner_ids: Sequence[UUID] | None = None
+) -> dict[UUID, dict[AccountKind, Money]]:
+    """The balances of each partner in one fund, or of those named, by partner."""
+    if partner_ids is None:
+        return _by(session, LedgerEntry.partner_id, [fund], LedgerEntry.partner_id.is_not(None))
+    return _by(session, LedgerEntry.partner_id, [fund], LedgerEntry.partner_id.in_(partner_ids))
 
 
 def _by(

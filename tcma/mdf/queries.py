@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
-from sqlalchemy.orm import Session, joinedload, selectinload
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_
+from sqlalchemy.orm import Session, aliased, joinedload, selectinload
 
 from tcma.access import Actor
 from tcma.accounts.models import Organization, User
@@ -93,15 +93,21 @@ def find_allocation(session: Session, *, fund_id: UUID, partner_id: UUID) -> All
 
 
 def list_allocations(
-    session: Session, actor: Actor, *, fund_id: UUID | None = None, programme_id: UUID | None = None
-) -> list[Allocation]:
-    """Allocations of a vendor's funds, or the partner's own, the first to expire first."""
+    session: Session, actor: Actor, *, fund_id: UUID | None = None, programme_id: UUID | None = None,
+    after: UUID | None = None, limit: int | None = None,
+) -> list[Allocation]:  # fmt: skip
+    """Allocations of a vendor's funds, or the partner's own, the first to expire first; `after` pages on by id."""
     statement = select(Allocation).where(_party(Allocation, actor)).order_by(Allocation.expires_on, Allocation.id)
     if fund_id is not None:
         statement = statement.where(Allocation.fund_id == fund_id)
     if programme_id is not None:
         statement = statement.join(Fund, Fund.id == Allocation.fund_id).where(Fund.programme_id == programme_id)
-    return list(session.scalars(statement))
+    if after is not None:
+        last = aliased(Allocation)
+        statement = statement.join(last, last.id == after).where(
+            tuple_(Allocation.expires_on, Allocation.id) > tuple_(last.expires_on, last.id)
+        )
+    return list(session.scalars(statement.limit(limit)))
 
 
 def _party(table: type[Allocation] | type[Request], actor: Actor) -> ColumnElement[bool]:

@@ -13,7 +13,6 @@ from wtforms.fields.choices import SelectChoice
 from tcma import clock, ids
 from tcma.access import Permission
 from tcma.accounts import queries as accounts_queries
-from tcma.accounts.states import PartnershipStatus
 from tcma.csvfile import Cell
 from tcma.db import db, unit_of_work
 from tcma.errors import Invalid
@@ -212,15 +211,18 @@ def _once(given: str | None) -> UUID | None:
 
 
 def _partner_choices() -> list[SelectChoice]:
-    links = accounts_queries.list_partnerships(db.session, g.actor, status=PartnershipStatus.ACTIVE)
-    return [SelectChoice(one.partner_id, f"{one.partner.name} ({one.tier})") for one in links]
+    active = accounts_queries.active_partners(db.session, g.actor)
+    return [SelectChoice(one.partner_id, f"{one.name} ({one.tier})") for one in active]
 
 
 def _fund_page(fund_id: UUID, *, allocate: AllocateForm | None = None, add_budget: BudgetForm | None = None) -> Page:
     session, actor = db.session, g.actor
     found = queries.get_fund(session, actor, fund_id)
     held = ledger.balances(session, fund_id)
-    allocations = queries.list_allocations(session, actor, fund_id=fund_id)
+    after = uuid_arg("after")
+    rows = queries.list_allocations(session, actor, fund_id=fund_id, after=after, limit=queries.PAGE + 1)
+    allocations = rows[: queries.PAGE]
+    partner_ids = [one.partner_id for one in allocations]
     refused = bool((allocate and allocate.errors) or (add_budget and add_budget.errors))
     if allocate is None:
         allocate = AllocateForm(formdata=None, data={"once": ids.new_id(), "expires_on": found.ends_on})
@@ -228,8 +230,10 @@ def _fund_page(fund_id: UUID, *, allocate: AllocateForm | None = None, add_budge
     page = render_template(
         "mdf/fund.html", fund=found, held=held, flow=FLOW, words=kind_words(), link=ledger_link,
         parts=_parts(found, held, FLOW[1:]), whole=-held[AccountKind.CONTROL], allocations=allocations,
-        by_partner=ledger.balances_by_partner(session, found), nothing=Money.zero(found.currency),
-        names=queries.names_of(session, [one.partner_id for one in allocations]), allocate=allocate,
+        by_partner=ledger.balances_by_partner(session, found, partner_ids), nothing=Money.zero(found.currency),
+        names=queries.names_of(session, partner_ids), allocate=allocate,
+        newer=url_for("mdf.fund", fund_id=fund_id) if after else None,
+        older=url_for("mdf.fund", fund_id=fund_id, after=allocations[-1].id) if len(rows) > queries.PAGE else None,
         add_budget=add_budget or BudgetForm(formdata=None, data={"once": ids.new_id()}), AccountKind=AccountKind,
         today=clock.today(found.programme.zone),
     )  # fmt: skip

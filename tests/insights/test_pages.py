@@ -55,6 +55,35 @@ def test_the_funnel_is_the_vendors_and_counts_its_partners(cast: Cast, app: Flas
     assert "Rival Systems" in cast.client(cast.channel_manager).get("/funnel.csv", base_url=BASE).text
 
 
+def test_the_funnel_pages_searches_and_filters(cast: Cast, app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(funnel, "PAGE", 1)
+    browser = cast.client(cast.channel_manager)
+    with app.app_context():
+        bind(db.session, cast.channel_manager)
+        first, second = (row.partnership.partner.name for row in funnel.partner_rows(db.session, cast.channel_manager))
+    page = browser.get("/funnel", base_url=BASE).text
+    assert first in page
+    assert second not in page
+    older = re.search(r'href="(/funnel\?after=[^"]+)"', page)
+    assert older is not None
+    page = browser.get(older[1], base_url=BASE).text
+    assert second in page
+    assert first not in page
+    assert second in browser.get("/funnel", query_string={"q": second.upper()}, base_url=BASE).text
+    assert first not in browser.get("/funnel?step=claim", base_url=BASE).text
+
+
+def test_how_far_a_partner_came_is_its_furthest_step(cast: Cast, app: Flask) -> None:
+    with app.app_context():
+        make_claim(cast, state="submitted")
+        bind(db.session, cast.channel_manager)
+        reached = {row.partner_id: row.step for row in funnel.partner_rows(db.session, cast.channel_manager)}
+        counts = funnel.counts_by_step(db.session, cast.channel_manager)
+    assert reached == {cast.partner_id: "claim", cast.rival_id: "invited"}
+    assert counts == {"invited": 1, "signed_in": 0, "launched": 0, "leads": 0, "claim": 1}
+    assert dict(funnel.steps_of(counts)) == {"invited": 2, "signed_in": 1, "launched": 1, "leads": 1, "claim": 1}
+
+
 def test_a_reminder_goes_out_by_mail_once_a_week(cast: Cast, app: Flask) -> None:
     manager = cast.client(cast.channel_manager)
     for _ in range(2):

@@ -1,18 +1,20 @@
-"""The form of a new fund, as a person presses it."""
+"""The form of a new fund, as a person presses it, and the page of a fund of many partners."""
 
 from __future__ import annotations
 
 import re
 from datetime import timedelta
 
+import pytest
 from flask import Flask
 from sqlalchemy import select
 
 from tcma import clock
 from tcma.db import bind, db
+from tcma.mdf import queries
 from tcma.mdf.models import Fund
 from tests.factories.cast import Cast
-from tests.factories.mdf import make_programme
+from tests.factories.mdf import make_money, make_programme
 
 BASE = "http://localhost:8000"
 
@@ -34,3 +36,18 @@ def test_a_form_pressed_twice_makes_one_fund(app: Flask, cast: Cast) -> None:
     with app.app_context():
         bind(db.session, cast.vendor_admin)
         assert len(db.session.scalars(select(Fund).where(Fund.programme_id == programme.id)).all()) == 1
+
+
+def test_the_partners_of_a_fund_come_page_by_page(app: Flask, cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "PAGE", 1)
+    with app.app_context():
+        money = make_money(cast, partners=(cast.partner_id, cast.rival_id))
+    client = cast.client(cast.finance)
+    seen, address = [], f"/funds/{money.fund.id}"
+    for _page in range(2):
+        page = client.get(address, base_url=BASE).text
+        seen += re.findall(r"/requests\?partner=([0-9a-f-]{36})", page)
+        older = re.search(rf'href="(/funds/{money.fund.id}\?after=[^"]+)"', page)
+        address = older[1] if older else ""
+    assert address == ""
+    assert sorted(seen) == sorted([str(cast.partner_id), str(cast.rival_id)])
