@@ -134,7 +134,7 @@ def named(connection: psycopg.Connection[Any], partner_id: UUID) -> dict[str, di
         "launches": "/launches", "a launch that sends": f"/launches/{live}", "a finished launch": f"/launches/{done}",
         "launches, search": "/launches?q=zz", "partners": "/partners", "partners, search": "/partners?q=zz",
         "one partner": f"/partners/{partner_id}", "leads": "/leads", "leads, search": "/leads?view=list&q=zz",
-        "one lead": f"/leads/{shared}", "funnel": "/funnel", "search": "/search?q=partner", "audit": "/audit",
+        "one lead": f"/leads/{shared}", "funnel": "/funnel", "search": "/search?q=partner",
     }  # fmt: skip
     return {
         "partner_marketer": partner, "partner_admin": {"sender": "/brand/senders"}, "vendor_marketer": vendor,
