@@ -128,6 +128,12 @@ def list_queue(session: Session, actor: Actor, *, search: str = "", limit: int =
     return list(session.scalars(statement.options(*_WHOLE).order_by(Claim.due_at, Claim.id).limit(limit)))
 
 
+def count_queue(session: Session, actor: Actor, *, search: str = "") -> int:
+    """How many claims wait for a decision."""
+    statement = _claims(actor, status=ClaimStatus.SUBMITTED, search=search, partner_id=None, activity_id=None)
+    return session.scalar(select(func.count()).select_from(statement.with_only_columns(Claim.id).subquery())) or 0
+
+
 def find_open_claim(session: Session, activity_id: UUID) -> Claim | None:
     """The activity's claim that is still being written, if there is one."""
     return session.scalar(select(Claim).where(Claim.activity_id == activity_id, Claim.status.in_(OPEN)).limit(1))

@@ -330,6 +330,11 @@ def claim_withdraw(claim_id: UUID) -> Page:
 # -- finance's desk ------------------------------------------------------------------------------------
 
 
+QUEUE_SHOWN = 50
+"""Claims of the queue on one page: what is decided makes room for the next."""
+RISKS_COMPARED = 200
+
+
 @bp.get("/desk")
 def desk() -> Page:
     g.actor.require(Permission.CLAIM_APPROVE)
@@ -339,14 +344,16 @@ def desk() -> Page:
 def _desk_page(claim_id: UUID | None, *, form: DecisionForm | None = None, refused: Invalid | None = None) -> Page:
     """The queue by due time, and beside it one claim: the one asked for, or the first."""
     session, actor = db.session, g.actor
-    queue = queries.list_queue(session, actor, search=request.args.get("q", ""))
+    search, by_risk = request.args.get("q", ""), request.args.get("order") == "risk"
+    queue = queries.list_queue(session, actor, search=search, limit=RISKS_COMPARED if by_risk else QUEUE_SHOWN)
     risks = queries.verdict_counts(session, [one.id for one in queue])
-    if request.args.get("order") == "risk":
+    if by_risk:
         queue.sort(key=lambda one: (-risks.get(one.id, {}).get("fail", 0), -risks.get(one.id, {}).get("warn", 0)))
+    queue = queue[:QUEUE_SHOWN]
     chosen = claim_id or (queue[0].id if queue else None)
     detail = _beside(chosen, form) if chosen else {}
     page = render_template(
-        "mdf/desk.html", queue=queue, risks=risks, refused=refused, now=clock.now(), Money=Money, has=has,
+        "mdf/desk.html", queue=queue, waiting=queries.count_queue(session, actor, search=search), risks=risks, refused=refused, now=clock.now(), Money=Money, has=has,
         names=mdf_queries.names_of(session, [one.partner_id for one in queue]), **detail,
     )  # fmt: skip
     return page, 422 if refused or (form and form.errors) else 200

@@ -141,3 +141,17 @@ def test_the_rival_sees_no_page_of_a_claim(app: Flask, cast: Cast) -> None:
     for actor in (cast.rival, cast.other_vendor_admin):
         assert get(cast.client(actor), f"/claims/{story.claim_id}").status_code == 404
     assert get(cast.client(cast.finance), f"/payments/{batch_id}").status_code == 200
+
+
+def test_a_long_queue_is_shown_from_its_begin_and_counted_whole(
+    app: Flask, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tcma.mdf.routes_claims.QUEUE_SHOWN", 1)
+    with app.app_context():
+        first, second = make_claim(cast), make_claim(cast)
+    finance = cast.client(cast.finance)
+    for order in ("", "?order=risk"):
+        page = get(finance, f"/desk{order}").text
+        assert "2 claims wait for a decision." in page
+        assert "The first 1 of 2." in page
+        assert sum(f'href="/claims/{one.claim_id}" data-row-link' in page for one in (first, second)) == 1
