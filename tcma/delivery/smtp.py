@@ -14,7 +14,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tcma.delivery.message import CrlfBytes, wire_address
 from tcma.delivery.reply import Reply, ReplyKind, Stage
@@ -239,7 +239,8 @@ class SmtpConnection:
             if verdict is not None:
                 return verdict
             stage = Stage.DATA
-            yield from self._write(body, self.target.timeout, flags=self._more)
+            self._allow(self.target.timeout)
+            yield from self._write(body, flags=self._more)
             early = yield from self._early_verdict()
             if early is not None:
                 return early
@@ -291,28 +292,39 @@ class SmtpConnection:
     def _begin(self, steps: Steps, *, written: bool) -> Generator[int, None, Reply | None]:
         """None once the server waits for the message; else the verdict, the session fit for the next."""
         at_once = self._pipelining
+        self._allow(self.target.timeout)
         if at_once and not written:
-            yield from self._write(b"".join([command for _, command in steps]), self.target.timeout)
-        self._deadline = time.monotonic() + self.target.timeout
+            yield from self._write(b"".join([command for _, command in steps]))
         verdict: Reply | None = None
+        has_recipient = False
         self._reset_first = False
         for stage, command in steps:
             if not at_once:
-                yield from self._write(command, self.target.timeout)
+                yield from self._write(command)
             code, lines = yield from self._read()
             if code == 421:
                 self._drop()
                 return verdict or _verdict(code, lines, stage)
+            if stage is Stage.CONNECT and not 200 <= code < 300:
+                # RSET is about the mail before: this one was not judged, and has a better chance elsewhere.
+                self._drop()
+                return replace(_verdict(code, lines, stage), kind=ReplyKind.DEFERRED)
             if stage is Stage.DATA and code == 354:
                 if verdict is None:
                     return None
+                if has_recipient:
+                    # It refused an earlier command, and would deliver an empty mail.
+                    self._drop()
+                    return verdict
                 # Refused, and DATA taken all the same: end it with nothing in it (RFC 2920 §3.1).
-                yield from self._write(b".\r\n", self.target.timeout)
+                yield from self._write(b".\r\n")
                 yield from self._read()
             elif stage is Stage.DATA or not 200 <= code < 300:
                 verdict = verdict or _verdict(code, lines, stage)
                 if not at_once:
                     break
+            elif stage is Stage.RCPT:
+                has_recipient = True
         self._reset_first = True
         return verdict
 
@@ -323,7 +335,6 @@ class SmtpConnection:
         """
         if not self._has_words() or not (self._buffer or self._receive()):
             return None
-        self._deadline = time.monotonic() + self.target.timeout
         code, lines = yield from self._read()
         verdict = _verdict(code, lines, Stage.DATA)
         self._drop()
@@ -335,7 +346,7 @@ class SmtpConnection:
         commands = self._announcement(upcoming) if upcoming is not None else b""
         tail = b".\r\n" + commands
         is_plain = not isinstance(self._socket, ssl.SSLSocket)
-        self._deadline = time.monotonic() + self.target.answer_timeout
+        self._allow(self.target.answer_timeout)
         written = 0
         try:
             while not written:
@@ -350,7 +361,7 @@ class SmtpConnection:
             return _unknown(error)
         try:
             if written < len(tail):
-                yield from self._write(tail[written:], self.target.answer_timeout)
+                yield from self._write(tail[written:])
             if not self._has_words():
                 yield from self._wait(select.POLLIN)
             code, lines = yield from self._read()
@@ -374,9 +385,12 @@ class SmtpConnection:
         self._announced_steps = steps
         return b"".join([command for _, command in steps])
 
-    def _write(self, data: bytes, seconds: float, *, flags: int = 0) -> Generator[int, None, None]:
-        """All of `data`, within `seconds`."""
+    def _allow(self, seconds: float) -> None:
+        """What comes next has so long, all of it together; `SmtpTarget.longest_transaction` counts on that."""
         self._deadline = time.monotonic() + seconds
+
+    def _write(self, data: bytes, *, flags: int = 0) -> Generator[int, None, None]:
+        """All of `data`."""
         left = memoryview(data)
         while left:
             taken = self._take(left, flags)
@@ -394,10 +408,10 @@ class SmtpConnection:
             return 0
 
     def _wait(self, event: int) -> Generator[int, None, None]:
-        """Wait once for `event`. Raises _Gone where it is too late."""
-        yield event
+        """Wait once for `event`. Raises _Gone where it is too late, which only who has just looked in vain may ask."""
         if time.monotonic() >= self._deadline:
             raise _Gone("the mail server took too long")
+        yield event
 
     def _read(self) -> Generator[int, None, tuple[int, list[bytes]]]:
         """One reply: its code and its lines without code. Raises _Gone for an end or a delay."""
