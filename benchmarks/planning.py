@@ -1,6 +1,6 @@
 """A launch planned by the service, against the same rows by a plain INSERT … SELECT of the superuser.
 
-    python -m benchmarks.planning [--contacts 200000] [--rounds 3]
+    python -m benchmarks.planning [--contacts 1000000] [--rounds 3]
 
 The service reads the lists, asks for each contact whether it may be written to, obeys row-level security, counts the
 totals and hands out the sending, all in one transaction. The plain statement does nothing of that. Each begins with an
@@ -79,7 +79,7 @@ def plainly(connection: psycopg.Connection[Any], launch: Launch) -> float:
     return time.perf_counter() - began
 
 
-def run(*, contacts: int = 200_000, rounds: int = 3) -> list[dict[str, Any]]:
+def run(*, contacts: int = 1_000_000, rounds: int = 3) -> list[dict[str, Any]]:
     """The rows of this benchmark, measured on a throwaway server of its own."""
     ours, peers, ratios, size = [], [], [], 0
     with scene(9, contacts=0, processes=3) as stage, superuser(stage.server) as connection:
@@ -114,7 +114,7 @@ def _status(connection: psycopg.Connection[Any]) -> dict[str, int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--contacts", type=int, default=200_000)
+    parser.add_argument("--contacts", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     for row in run(contacts=given.contacts, rounds=given.rounds):
