@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import pytest
@@ -18,13 +19,15 @@ from tcma.delivery.composing import Composer
 from tcma.delivery.journal import Journal
 from tcma.delivery.message import CrlfBytes
 from tcma.delivery.models import Delivery
+from tcma.delivery.places import journal_folder
 from tcma.delivery.queries import Totals
 from tcma.delivery.reply import Reply
 from tcma.delivery.smtp import SmtpConnection
 from tcma.delivery.smtp_target import SmtpUnavailable
+from tcma.errors import Invalid
 from tests.delivery.test_lanes import addresses_of, sending_to, taken_once, totals_of
 from tests.factories.cast import Cast
-from tests.factories.delivery import make_started, system_of
+from tests.factories.delivery import make_started, system_of, use_sink
 from tests.sinks import Manners
 
 
@@ -195,3 +198,22 @@ def test_a_connection_that_is_long_in_opening_keeps_no_other_waiting(
         assert gave_up
         assert not any(gave_up)
         assert taken_once(sink, launch)
+
+
+def test_a_server_that_may_take_its_time_is_sent_to_all_the_same(app: Flask, cast: Cast) -> None:
+    with sending_to(app, options="?timeout=60&answer_timeout=900") as sink:
+        launch = make_started(cast, contacts=3)
+        assert engine.run_lane(launch.partner_id, launch.id).sent == 3
+        assert taken_once(sink, launch)
+
+
+def test_an_address_of_the_mail_server_that_cannot_be_used_leaves_no_journal(app: Flask, cast: Cast) -> None:
+    with sending_to(app):
+        launch = make_started(cast, contacts=1)
+        before = use_sink("ftp://mx.example")
+        held = set(os.listdir("/proc/self/fd"))
+        with pytest.raises(Invalid):
+            engine.run_lane(launch.partner_id, launch.id)
+        use_settings(before)
+        assert not list(journal_folder().glob("*.journal"))
+        assert set(os.listdir("/proc/self/fd")) <= held
