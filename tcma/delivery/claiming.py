@@ -55,6 +55,7 @@ class Desk:
     actor: Actor
     launch_id: UUID
     worker: str
+    lease: timedelta = LEASE
 
     def claim(self) -> tuple[list[Claimed], int]:
         """Up to CHUNK due deliveries, and how many were suppressed instead; none where the launch is not sending."""
@@ -130,7 +131,7 @@ class Desk:
         kept = [row for row in taken if row[1] not in refused]
         if kept:
             self._lease(session, [row[0] for row in kept], now=now)
-        claimed = [Claimed(row[0], row[1], row[2], row[3], now + LEASE, contacts.get(row[1])) for row in kept]
+        claimed = [Claimed(row[0], row[1], row[2], row[3], now + self.lease, contacts.get(row[1])) for row in kept]
         return _Found(claimed, seen=len(due), suppressed=len(taken) - len(kept))
 
     def _lease(self, session: Session, delivery_ids: list[int], *, now: datetime) -> None:
@@ -140,7 +141,7 @@ class Desk:
                 Delivery.launch_id == self.launch_id, among(Delivery.id, delivery_ids),
                 Delivery.status == DeliveryStatus.PENDING,
             )
-            .values(status=DeliveryStatus.SENDING, worker=self.worker, lease_until=now + LEASE),
+            .values(status=DeliveryStatus.SENDING, worker=self.worker, lease_until=now + self.lease),
             execution_options={"synchronize_session": False},
         )  # fmt: skip
 

@@ -7,6 +7,7 @@ holds the lane's journal may put its rows back, so no delivery is ever handed ov
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
@@ -18,7 +19,7 @@ from tcma.campaigns.states import LaunchStatus
 from tcma.config import settings
 from tcma.db import contexts_of_this_application, unit_of_work
 from tcma.delivery import composing, planning, queries, settling
-from tcma.delivery.claiming import Desk, lanes_at_work
+from tcma.delivery.claiming import LEASE, Desk, lanes_at_work
 from tcma.delivery.clerk import Clerk
 from tcma.delivery.journal import Journal, read_journal
 from tcma.delivery.lane import Lane, LaneReport
@@ -42,11 +43,13 @@ def run_lane(
         if launch.status is not LaunchStatus.SENDING or lanes_at_work(session, launch_id) >= settings().delivery_lanes:
             return LaneReport()
         composer = composing.Composer.of_launch(session, launch)
-    name = f"{host_name()}.{ids.new_id().hex[12:]}"
-    journal = Journal.open(journal_folder(), name)
-    desk = Desk(actor, launch_id, name)
     tags = {"launch": str(launch_id), "partner": str(partner_id)}
     connections = [transport_for(settings(), tags=tags) for _ in range(settings().delivery_connections)]
+    name = f"{host_name()}.{ids.new_id().hex[12:]}"
+    # However long a message may take by the settings, time for others is left.
+    lease = LEASE + timedelta(seconds=connections[0].target.longest_transaction)
+    desk = Desk(actor, launch_id, name, lease)
+    journal = Journal.open(journal_folder(), name)
     try:
         with Clerk(contexts_of_this_application(), desk, journal) as clerk:
             lane = Lane(clerk, composer, journal, connections, seconds=seconds, stop=stop)

@@ -7,11 +7,12 @@ at most one unknown delivery a connection.
 
 from __future__ import annotations
 
+import math
 import select
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import structlog
@@ -21,7 +22,7 @@ from tcma.delivery.claiming import Claimed
 from tcma.delivery.clerk import Clerk
 from tcma.delivery.composing import Composer
 from tcma.delivery.journal import Journal
-from tcma.delivery.reply import Reply, ReplyKind
+from tcma.delivery.reply import Reply, ReplyKind, Stage
 from tcma.delivery.smtp import Envelope
 from tcma.delivery.smtp_target import SmtpError
 from tcma.delivery.transport import Transport
@@ -64,6 +65,8 @@ class Wire:
     message: bytes | Reply | None = None
     """The composed mail of `following`, or why there is none."""
     opening: Future[str] | None = None
+    is_further: bool = False
+    """Opened beside an open one: a refusal says how many connections the server takes, not that it is in trouble."""
 
     @property
     def is_free(self) -> bool:
@@ -107,6 +110,9 @@ class Lane:
         self._clerk.send_for_more()
         try:
             self._hand_over_all()
+        except Exception:
+            self._hear_out()
+            raise
         finally:
             # After an error nothing more is recorded here: the journal knows what became of each row.
             self._openers.shutdown(wait=True)
@@ -128,6 +134,15 @@ class Lane:
                     return
                 continue
             self._wait()
+
+    def _hear_out(self) -> None:
+        """After an error: what is under way gets its answer, into the journal alone, so that it is not unknown."""
+        self._recorded_at = math.inf
+        while self._watched:
+            try:
+                self._wait()
+            except Exception as error:
+                log.warning("answer_not_kept", error=str(error))
 
     def _look_at_the_time(self) -> None:
         if self._is_over or self._trouble:
@@ -180,22 +195,26 @@ class Lane:
                 self._opened(wire)
         if self._is_over or self._trouble or not self._spare or not self._fetch(wait=False):
             return
-        # One that the server or an accident closed has its place again at once; a further one must be worth it.
+        # Without any there is no sending; a further one must be worth it, and never be the first to ask.
         in_use = len(self._wires) - len(self._spare)
-        if in_use == 0 or len(self._queue) >= min(SPREAD * in_use, CLAIM_AHEAD):
+        is_further = any(one.transport.is_open for one in self._wires)
+        if in_use == 0 or (is_further and len(self._queue) >= min(SPREAD * in_use, CLAIM_AHEAD)):
             wire = self._spare.popleft()
+            wire.is_further = is_further
             wire.opening = self._openers.submit(_connect, wire.transport)
 
     def _opened(self, wire: Wire) -> None:
         assert wire.opening is not None
         refusal, wire.opening = wire.opening.result(), None
+        others = [one for one in self._wires if one is not wire]
         if not refusal:
-            if not any(one.transport.is_open for one in self._wires if one is not wire):
+            if not any(one.transport.is_open for one in others):
                 self._clerk.note_health()
-        elif any(one.transport.is_open for one in self._wires):
-            # The server takes no more connections than these: good enough.
+        elif wire.is_further:
+            # Those that there are, or were until a moment ago, are good enough.
             log.info("fewer_connections", error=refusal)
-            self._wires.remove(wire)
+            self._wires = others
+            wire.transport.close()
         else:
             log.warning("provider_trouble", error=refusal)
             self._trouble = refusal
@@ -248,9 +267,8 @@ class Lane:
     def _wait(self) -> None:
         """Until an answer is there, or it is time to look around."""
         if not self._watched:
-            opening = next((wire.opening for wire in self._wires if wire.opening is not None), None)
-            if opening is not None:
-                opening.exception()
+            openings = [wire.opening for wire in self._wires if wire.opening is not None]
+            wait(openings, timeout=LOOK_UP, return_when=FIRST_COMPLETED)
             return
         for descriptor, _ in self._poll.poll(LOOK_UP * 1000):
             self._advance(self._watched[descriptor][0])
@@ -262,12 +280,15 @@ class Lane:
 
     def _advance(self, wire: Wire) -> None:
         descriptor = wire.transport.waits_for[0]
-        reply = wire.transport.advance()
+        try:
+            reply = wire.transport.advance()
+        except BaseException:
+            self._look_away(descriptor)
+            raise
         if reply is None:
             self._watch(wire)
             return
-        self._poll.unregister(descriptor)
-        del self._watched[descriptor]
+        self._look_away(descriptor)
         self._settled(wire, reply)
 
     def _watch(self, wire: Wire) -> None:
@@ -275,6 +296,10 @@ class Lane:
         if self._watched.get(descriptor) != (wire, event):
             self._poll.register(descriptor, event)
             self._watched[descriptor] = (wire, event)
+
+    def _look_away(self, descriptor: int) -> None:
+        self._poll.unregister(descriptor)
+        del self._watched[descriptor]
 
     def _settled(self, wire: Wire, reply: Reply) -> None:
         """Keep the verdict on a wire's row in the journal and for the clerk, and see what it says of the provider."""
@@ -304,6 +329,10 @@ class Lane:
             return self._composer.message(row.id, row.address, row.contact)
         except Invalid as error:
             return Reply(ReplyKind.FAILED, text=error.message)
+        except Exception:
+            # A fault of ours that may be mended, and must not keep the others waiting: tried again, not for ever.
+            log.exception("mail_not_made", delivery=row.id)
+            return Reply(ReplyKind.DEFERRED, None, "4.3.5", "The mail could not be made.", Stage.DATA)
 
 
 def _connect(transport: Transport) -> str:

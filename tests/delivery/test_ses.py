@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import os
 import socket
 import threading
 import time
@@ -525,3 +527,32 @@ def test_several_requests_are_under_way_at_once_and_each_mail_is_asked_for_once(
     assert Counter(status for status, _, _ in states_of(launch)) == {"sent": 79, "unknown": 1}
     asked = Counter(one["Destination"]["ToAddresses"][0] for one in through_ses.sent)
     assert (len(asked), max(asked.values())) == (80, 1)
+
+
+def test_a_connection_that_is_told_to_rest_leaves_the_rest_to_the_others_and_nothing_behind(
+    through_ses: FakeSes, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ses, "_WAITS", ())
+    use_settings(settings().model_copy(update={"delivery_connections": 2}))
+    launch = make_started(cast, contacts=80)
+    pipes, throttled = _pipes(), threading.Event()
+
+    def look() -> bool:
+        if len(through_ses.sent) >= 30 and not throttled.is_set():
+            throttled.set()
+            through_ses.script = [(429, "TooManyRequestsException", "slow down")]
+        return False
+
+    engine.run_lane(launch.partner_id, launch.id, stop=look)
+    assert Counter(status for status, _, _ in states_of(launch)) == {"sent": 79, "pending": 1}
+    assert _pipes() == pipes
+    assert not [one.name for one in threading.enumerate() if one.name.startswith("ses")]
+
+
+def _pipes() -> int:
+    """How many ends of pipes this process has open."""
+    there = 0
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            there += os.readlink(f"/proc/self/fd/{name}").startswith("pipe:")
+    return there
