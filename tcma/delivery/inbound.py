@@ -174,7 +174,9 @@ class Listener:
 
             async def handle_exception(self, error: Exception) -> str:
                 if not isinstance(error, TLSSetupException):
-                    return str(await super().handle_exception(error))
+                    # A mail that is refused for good is lost: the sender of a bounce has nobody to tell.
+                    log.error("return_not_taken", exc_info=error)
+                    return "451 4.3.0 There is a fault here, try again later"
                 # Port scanners do it all day; it is no fault of ours, and the connection ends.
                 log.info("handshake_failed", error=str(error.__cause__))
                 return "421 4.7.0 The handshake failed"

@@ -54,6 +54,9 @@ class TlsFiles:
             context.load_cert_chain(self.cert, self.key, password=_no_password)
         except ssl.SSLError as error:
             raise self._fault(error) from None
+        except OSError as error:
+            found = f"{self.cert} or {self.key} went away while it was read: {error.strerror}."
+            raise TlsFault(found, "Put both in place, then try again.") from None
         return context
 
     def certificate(self) -> x509.Certificate:

@@ -255,6 +255,25 @@ def test_a_mail_is_stored_before_it_is_answered(back: tuple[SmtpSink, int], cast
     assert len(events_of(launch)) == 1
 
 
+def test_a_fault_of_ours_is_no_refusal_for_good_and_tells_no_stranger_its_words(
+    back: tuple[SmtpSink, int], cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch = sent_launch(cast)
+    path = return_path(deliveries_of(launch)[0])
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("/srv/secret.key")
+
+    with monkeypatch.context() as down:
+        down.setattr(returns, "keep", broken)
+        with pytest.raises(smtplib.SMTPDataError) as told:
+            send(back[1], path, bounce_mail(path))
+    assert told.value.smtp_code == 451
+    assert b"secret" not in bytes(told.value.smtp_error)
+    send(back[1], path, bounce_mail(path))
+    assert len(events_of(launch)) == 1
+
+
 def test_too_large_a_mail_is_refused_and_of_a_long_one_the_report_is_kept(back: tuple[SmtpSink, int], cast: Cast) -> None:
     launch = sent_launch(cast)
     path = return_path(deliveries_of(launch)[0])

@@ -239,6 +239,27 @@ def test_files_that_did_not_change_are_not_read_again(files: TlsFiles) -> None:
     assert kept.context() is not first
 
 
+def test_files_that_go_away_while_they_are_read_leave_the_context_before(
+    files: TlsFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = TlsKeeper(files)
+    first = kept.context()
+    issue(files.cert.parent)
+    read = Path.read_bytes
+
+    def last_look(path: Path) -> bytes:
+        found = read(path)
+        if path == files.key:
+            files.cert.unlink()
+        return found
+
+    with monkeypatch.context() as renewal:
+        renewal.setattr(Path, "read_bytes", last_look)
+        assert kept.context() is first
+    issue(files.cert.parent)
+    assert kept.context() is not first
+
+
 # -- files that cannot be used ------------------------------------------------------------------------
 
 
