@@ -67,10 +67,7 @@ class WireProgram:
 
 def _piece(text: str) -> _Piece | None:
     """None for text that cannot travel as it is."""
-    try:
-        data = text.encode("ascii", "xmlcharrefreplace")
-    except UnicodeEncodeError:
-        return None
+    data = text.encode("ascii", "xmlcharrefreplace")
     if RESERVED in data or b"\0" in data:
         return None
     if b"\n" not in data and b"\r" not in data:
