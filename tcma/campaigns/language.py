@@ -1,27 +1,23 @@
 """The template language of MJML and subjects: names, `if`, `for`, a few filters, and nothing else.
 
-Every template is parsed by Jinja2, then each node of its tree must be on the list below; after that each
-name such as `contact.city` becomes one flat variable whose value is a string. So a program reaches no object,
-calls nothing, and has no way to turn a value into a template. The sandbox is a second wall behind that.
+Every template is parsed by Jinja2, then each node of its tree must be on the list below. `tcma.campaigns.program` runs
+what passes, without Jinja2: a name such as `contact.city` is one flat key whose value is a string, so that a template
+reaches no object, calls nothing but the filters here, and has no way to turn a value into a template.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from types import CodeType
-from typing import Final, TypeVar
+from typing import Final
 from urllib.parse import quote
 
-from jinja2 import StrictUndefined, TemplateSyntaxError, nodes
+from jinja2 import Environment, TemplateSyntaxError, nodes
 from jinja2.filters import do_title
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.visitor import NodeTransformer
-from markupsafe import escape
 
-from tcma.campaigns.vocabulary import SEPARATOR, Dialect, FieldName, flat
+from tcma.campaigns.vocabulary import SEPARATOR, Dialect, FieldName
 
 MAX_EXPRESSION: Final = 400
 MAX_LOOP: Final = 20
@@ -56,14 +52,11 @@ FILTERS: Final[dict[str, Callable[..., str]]] = {
 
 
 # Used only in templates that we write ourselves out of an author's.
-_SERVICE_FILTERS: Final[dict[str, Callable[..., str]]] = {
+SERVICE_FILTERS: Final[dict[str, Callable[..., str]]] = {
     "urlpart": lambda value: quote(str(value), safe=""),
     "mailpart": lambda value: quote(str(value), safe="@+"),
     "phonepart": lambda value: "".join(char for char in str(value) if char in "+0123456789"),
 }
-
-
-AnyNode = TypeVar("AnyNode", bound=nodes.Node)
 
 
 class Refusal(Exception):
@@ -83,78 +76,21 @@ class Usage:
     only: FieldName | None = None
 
 
-def environment(*, escape: bool) -> ImmutableSandboxedEnvironment:
-    """A sandbox without globals, tests or filters but ours; `escape` makes values safe for HTML."""
-    made = ImmutableSandboxedEnvironment(
-        autoescape=escape, undefined=StrictUndefined, keep_trailing_newline=True, cache_size=0
-    )
-    made.globals.clear()
-    made.tests.clear()
-    made.filters.clear()
-    made.filters.update(FILTERS)
-    made.filters.update(_SERVICE_FILTERS)
-    return made
+# Reads templates and runs none: `tcma.campaigns.program` does, and escapes.
+_READER: Final = Environment(keep_trailing_newline=True, autoescape=True)
 
 
-_HTML: Final = environment(escape=True)
-_TEXT: Final = environment(escape=False)
-
-
-class Program:
-    """A template compiled once and run for every recipient with flat string values.
-
-    `known` are values, keyed as for `render`, that are the same in every run: they go into the program as constants
-    of its tree (never as text of a template), so that a run has less to do. `fixed` rewrites, once, all that is the
-    same in every run.
-    """
-
-    def __init__(
-        self,
-        text: str,
-        *,
-        dialect: Dialect,
-        escape: bool,
-        known: Mapping[str, str] | None = None,
-        fixed: Callable[[str], str] | None = None,
-    ) -> None:
-        env = _HTML if escape else _TEXT
-        tree = _parse(env, text)
-        usage = Usage()
-        _Checker(dialect, usage=usage).check(tree)
-        self.fields = frozenset(usage.fields)
-        flattened = _Flatten(known or {}).visit(tree)
-        if fixed is not None:
-            flattened = _Fix(env, fixed).visit(flattened)
-        self._code: CodeType = env.compile(flattened, "mail", "mail")
-        self._template = env.template_class.from_code(env, self._code, {})
-
-    def render(self, values: Mapping[str, str]) -> str:
-        """The text for these values, keyed by `flat(root, field)`. Values never become template."""
-        return "".join(self.parts(values))
-
-    def parts(self, values: Mapping[str, str]) -> Iterator[str]:
-        """What `render` joins: the program's own texts and the values between them."""
-        context = self._template.new_context(dict(values), shared=True)
-        return self._template.root_render_func(context)
-
-    def constants(self) -> set[str]:
-        """The texts that `parts` may give of the program's own, and others that it knows."""
-        return _texts_of(self._code)
-
-
-def _texts_of(code: CodeType) -> set[str]:
-    found: set[str] = set()
-    for one in code.co_consts:
-        if isinstance(one, CodeType):
-            found |= _texts_of(one)
-        elif isinstance(one, str):
-            found.add(one)
-    return found
+def parsed(text: str, *, dialect: Dialect) -> tuple[nodes.Template, frozenset[FieldName]]:
+    """The tree of a template that is within the language, and the fields it reads. Raises Refusal."""
+    tree = _parse(text)
+    usage = Usage()
+    _Checker(dialect, usage=usage).check(tree)
+    return tree, frozenset(usage.fields)
 
 
 def inspect(source: str, *, dialect: Dialect, loop_names: Iterable[str] = ()) -> Usage:
     """What one construct (`{{ … }}`, or a `{% … %}` closed for the purpose) reads; raises Refusal."""
-    tree = _parse(_HTML, source)
+    tree = _parse(source)
     usage = Usage()
     names = frozenset(loop_names)
     _Checker(dialect, usage=usage, names=names | {"loop"} if names else names).check(tree)
@@ -167,16 +103,16 @@ def inspect(source: str, *, dialect: Dialect, loop_names: Iterable[str] = ()) ->
 
 def loop_targets(source: str) -> tuple[list[str], int]:
     """The names that the `for` in `source` gives to its items, and how many items there are."""
-    loop = next(_parse(_HTML, source).find_all(nodes.For))
+    loop = next(_parse(source).find_all(nodes.For))
     items = loop.iter.items if isinstance(loop.iter, nodes.List | nodes.Tuple) else []
-    return _target_names(loop.target), len(items)
+    return target_names(loop.target), len(items)
 
 
 def results(source: str) -> tuple[set[FieldName], set[str]]:
     """The fields and texts that `{{ … }}` may come to; those that only decide which are left out."""
     fields: set[FieldName] = set()
     constants: set[str] = set()
-    tree = _parse(_HTML, source)
+    tree = _parse(source)
     waiting = [item for node in tree.body if isinstance(node, nodes.Output) for item in node.nodes]
     while waiting:
         match waiting.pop():
@@ -201,9 +137,9 @@ def close_match(word: str, known: Iterable[str]) -> str:
     return f"Did you mean {near[0]}?" if near else ""
 
 
-def _parse(env: ImmutableSandboxedEnvironment, text: str) -> nodes.Template:
+def _parse(text: str) -> nodes.Template:
     try:
-        return env.parse(text)
+        return _READER.parse(text)
     except TemplateSyntaxError:
         raise Refusal("This placeholder cannot be read.", _FORM) from None
     except (RecursionError, MemoryError, ValueError, OverflowError):
@@ -252,9 +188,12 @@ class _Checker:
         rounds *= max(1, len(items))
         if len(items) > MAX_LOOP or rounds > MAX_LOOP:
             raise Refusal("This for goes round too often.", f"Use at most {MAX_LOOP} items.")
+        targets = target_names(node.target)
         for item in items:
             self._constant(item)
-        targets = _target_names(node.target)
+            if isinstance(node.target, nodes.Tuple) and len(getattr(item, "items", ())) != len(targets):
+                mend = f'Give each item {len(targets)} of them, like ("One", "Two").'
+                raise Refusal("An item of this for has more or fewer values than it has names.", mend)
         for name in targets:
             if name in self.dialect.roots or name == "loop" or SEPARATOR in name or name in self.names:
                 raise Refusal(f"The name {name} is taken.", "Call the item of the for something else.")
@@ -345,7 +284,7 @@ class _Checker:
         self.usage.fields.add((root, name))
 
     def _filter(self, node: nodes.Filter) -> None:
-        if self.dialect.is_ours and node.name in _SERVICE_FILTERS and node.node is not None and not node.args:
+        if self.dialect.is_ours and node.name in SERVICE_FILTERS and node.node is not None and not node.args:
             self._expression(node.node)
             return
         if node.name not in FILTERS:
@@ -382,7 +321,8 @@ def _check_truncate(node: nodes.Filter) -> None:
         raise Refusal("truncate ends with a text.", 'Write it like |truncate(40, "…").')
 
 
-def _target_names(target: nodes.Node) -> list[str]:
+def target_names(target: nodes.Node) -> list[str]:
+    """The names that a `for` gives to the values of an item; raises Refusal for any other target."""
     if isinstance(target, nodes.Name):
         return [target.name]
     if isinstance(target, nodes.Tuple) and all(isinstance(item, nodes.Name) for item in target.items):
@@ -413,128 +353,3 @@ def _listed(names: Iterable[str]) -> str:
     ordered = sorted(names)
     more = " …" if len(ordered) > 12 else ""
     return ", ".join(ordered[:12]) + more
-
-
-class _Flatten(NodeTransformer):
-    """Turns `contact.city` into the variable `contact__city`, so that nothing is looked up on any object.
-
-    What is known already becomes a constant, and of an `if` over constants only the branch that holds is left.
-    """
-
-    def __init__(self, known: Mapping[str, str]) -> None:
-        self.known = known
-
-    def visit_Getattr(self, node: nodes.Getattr) -> nodes.Node:
-        """Replace a field by its value or its flat name; `loop.index` stays."""
-        if not isinstance(node.node, nodes.Name) or node.node.name == "loop":
-            return node
-        name = flat(node.node.name, node.attr)
-        if name in self.known:
-            return nodes.Const(self.known[name], lineno=node.lineno)
-        return nodes.Name(name, "load", lineno=node.lineno)
-
-    def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.Node:
-        """Give `{{ a if b }}` an empty else: a missing one would be an error while sending."""
-        node.expr2 = node.expr2 or nodes.Const("", lineno=node.lineno)
-        return self.generic_visit(node)
-
-    def visit_For(self, node: nodes.For) -> nodes.Node | list[nodes.Node]:
-        """Write a loop out: its items are constants, so each round is too, but for a reader's values."""
-        items = node.iter.items if isinstance(node.iter, nodes.List | nodes.Tuple) else []
-        rounds: list[nodes.Node] = []
-        for index, item in enumerate(items, start=1):
-            values = _bound(node.target, item)
-            if values is None:
-                return self.generic_visit(node)
-            place = {"index": index, "first": index == 1, "last": index == len(items)}
-            rounds += [_Round(values, place).visit(_clone(child)) for child in node.body]
-        found: list[nodes.Node] = []
-        for one in rounds:
-            seen = self.visit(one)
-            found += seen if isinstance(seen, list) else [seen]
-        return found
-
-    def visit_If(self, node: nodes.If) -> nodes.Node | list[nodes.Node]:
-        """Leave out what cannot be shown, as far as constants alone decide."""
-        self.generic_visit(node)
-        holds = _decided(node.test)
-        if holds is None or (not holds and node.elif_):
-            return node
-        return list(node.body if holds else node.else_)
-
-
-class _Round(NodeTransformer):
-    """One round of a loop: the item's names and `loop.…` become constants, but inside a loop that has them anew."""
-
-    def __init__(self, values: Mapping[str, nodes.Expr], place: Mapping[str, int]) -> None:
-        self.values = values
-        self.place = place
-
-    def visit_Name(self, node: nodes.Name) -> nodes.Node:
-        """Replace a name of the item."""
-        return _clone(self.values[node.name]) if node.ctx == "load" and node.name in self.values else node
-
-    def visit_Getattr(self, node: nodes.Getattr) -> nodes.Node:
-        """Replace `loop.index` and the like."""
-        if self.place and isinstance(node.node, nodes.Name) and node.node.name == "loop":
-            return nodes.Const(self.place[node.attr], lineno=node.lineno)
-        return node
-
-    def visit_For(self, node: nodes.For) -> nodes.Node:
-        """A loop inside has a `loop` of its own."""
-        inner = _Round(self.values, {})
-        node.body = [inner.visit(child) for child in node.body]
-        return node
-
-
-def _bound(target: nodes.Node, item: nodes.Expr) -> dict[str, nodes.Expr] | None:
-    """What each name of `target` stands for in the round of `item`; None where they do not fit."""
-    names = _target_names(target)
-    if isinstance(target, nodes.Name):
-        return {names[0]: item}
-    parts = item.items if isinstance(item, nodes.List | nodes.Tuple) else []
-    return dict(zip(names, parts, strict=True)) if len(parts) == len(names) else None
-
-
-def _clone(node: AnyNode) -> AnyNode:
-    """A copy of a tree that shares nothing with it but constants."""
-    return type(node)(*(_cloned(value) for _, value in node.iter_fields()), lineno=node.lineno)
-
-
-def _cloned(value: object) -> object:
-    if isinstance(value, list):
-        return [_cloned(one) for one in value]
-    return _clone(value) if isinstance(value, nodes.Node) else value
-
-
-class _Fix(NodeTransformer):
-    """Puts the text between placeholders, and placeholders that are the same for all, through `rewrite`."""
-
-    def __init__(self, env: ImmutableSandboxedEnvironment, rewrite: Callable[[str], str]) -> None:
-        self.context = nodes.EvalContext(env)
-        self.rewrite = rewrite
-
-    def visit_Output(self, node: nodes.Output) -> nodes.Output:
-        """Replace what is printed by its rewritten text, where it is known."""
-        node.nodes = [self._fixed(item) for item in node.nodes]
-        return node
-
-    def _fixed(self, item: nodes.Expr) -> nodes.Expr:
-        if isinstance(item, nodes.TemplateData):
-            return nodes.TemplateData(self.rewrite(item.data), lineno=item.lineno)
-        try:
-            value = item.as_const(self.context)
-        except nodes.Impossible:
-            return item
-        shown = str(escape(value)) if self.context.autoescape else str(value)
-        return nodes.TemplateData(self.rewrite(shown), lineno=item.lineno)
-
-
-def _decided(test: nodes.Node) -> bool | None:
-    """Whether a test over constants alone holds; None where a reader's values decide."""
-    if not isinstance(test, nodes.Expr):
-        return None
-    try:
-        return bool(test.as_const(nodes.EvalContext(_TEXT)))
-    except nodes.Impossible:
-        return None

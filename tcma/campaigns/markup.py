@@ -11,10 +11,11 @@ from typing import Any, Final
 from tcma.campaigns.compiler import MAX_COMPILED, CannotCompile, TooLarge, raw_html, to_html
 from tcma.campaigns.emit import Emitted, Emitter, Tokens, html_template
 from tcma.campaigns.gate import Gate
-from tcma.campaigns.language import Program, Refusal
+from tcma.campaigns.language import Refusal
 from tcma.campaigns.links import Href, protect
 from tcma.campaigns.plaintext import text_template
 from tcma.campaigns.problems import MarkupError, Problem, Severity, errors, in_order
+from tcma.campaigns.program import Program
 from tcma.campaigns.reader import read, split_text
 from tcma.campaigns.shell import FOOTER_TEXT, body_of, dressed, lint, tears, with_meta
 from tcma.campaigns.slots import SlotDef, parse_slots, to_json

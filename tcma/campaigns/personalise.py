@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,9 +25,9 @@ from tcma.campaigns.facts import (
     strict_brand,
     strict_launch,
 )
-from tcma.campaigns.language import Program
 from tcma.campaigns.markup import CompiledEmail, Link
 from tcma.campaigns.plaintext import plain
+from tcma.campaigns.program import Program
 from tcma.campaigns.slots import SlotDef, SlotKind, clean_values, shown_values
 from tcma.campaigns.vocabulary import (
     CONTACT_FIELDS,
@@ -38,7 +38,7 @@ from tcma.campaigns.vocabulary import (
     sending_dialect,
     values_for,
 )
-from tcma.campaigns.wire import WireProgram
+from tcma.campaigns.wire import Body, WireHtml, WireText, tidy
 from tcma.errors import Invalid
 
 MAX_RENDERED: Final = 1024 * 1024
@@ -71,10 +71,8 @@ class TouchTemplate:
     `brand` needs legal_name and postal_address: without them no footer, and so no mail. Raises Invalid with
     keys such as `brand.postal_address`, `slots.headline`, `links.2`.
 
-    With `for_sending`, `fill` gives HTML as it travels, encoded once here and not again for each reader.
+    With `for_sending`, `fill` gives bodies as they travel, encoded once here and not again for each reader.
     """
-
-    _wire: WireProgram | None = None
 
     def __init__(
         self,
@@ -87,6 +85,7 @@ class TouchTemplate:
     ) -> None:
         self.compiled = compiled
         self._is_wire = for_sending and _may_be_wire(compiled.html)
+        self._for_sending = for_sending
         try:
             values = clean_values(compiled.slots, slots)
         except Invalid as error:
@@ -100,25 +99,26 @@ class TouchTemplate:
         dialect = sending_dialect(campaign_dialect(compiled.slots), links=len(compiled.links))
         for_html: dict[str, Any] = values_for("brand", brand) | values_for("launch", launch)
         for_text: dict[str, Any] = dict(for_html)
-        self._rich_html = {flat("slot", name): pieces for name, pieces in rich.items()}
-        self._rich_text = {key: _text_pieces(pieces) for key, pieces in self._rich_html.items()}
-        if self._is_wire:
-            self._rich_html = {
-                key: [_as_wire(piece) if isinstance(piece, str) else piece for piece in pieces]
-                for key, pieces in self._rich_html.items()
-            }
+        rich_html = {flat("slot", name): pieces for name, pieces in rich.items()}
+        rich_text = {key: _text_pieces(pieces) for key, pieces in rich_html.items()}
         for slot in compiled.slots:
             key, value = flat("slot", slot.name), values[slot.name]
-            if key not in self._rich_html:
+            if key not in rich_html:
                 for_html[key] = _as_html(slot, value)
                 for_text[key] = plain(value) if slot.kind is SlotKind.RICH else value
-        self._subject = Program(compiled.subject, dialect=dialect, escape=False, known=for_text)
+        text: dict[str, Any] = {"dialect": dialect, "escape": False, "known": for_text, "pieces": rich_text}
+        self._subject = Program(compiled.subject, **text)
+        self._text = Program(compiled.text, **text)
         fixed = _as_wire if self._is_wire else None
-        self._html = Program(compiled.html, dialect=dialect, escape=True, known=for_html, fixed=fixed)
-        self._wire = WireProgram(self._html) if self._is_wire else None
-        self._text = Program(compiled.text, dialect=dialect, escape=False, known=for_text)
+        source = _STYLE.sub(_indented, compiled.html) if self._is_wire else compiled.html
+        self._html = Program(source, dialect=dialect, escape=True, known=for_html, pieces=rich_html, fixed=fixed)
+        read = self._subject.fields | self._text.fields | self._html.fields
+        self._contact_fields = {name: flat(root, name) for root, name in sorted(read) if root == "contact"}
+        self._wire_text = WireText(self._text) if self._for_sending else None
+        self._wire_html = WireHtml(self._html) if self._is_wire else None
         self._fallback_subject = launch["name"] or brand["name"]
         self._destinations, self._direct = self._resolve(dialect, for_text)
+        self._wanted = tuple((number, flat("link", f"l{number}")) for number in self._destinations)
 
     def _resolve(self, dialect: Dialect, known: Mapping[str, str]) -> tuple[dict[int, str], dict[str, str]]:
         """Where each link leads: tracked ones by number, the others by the name of their placeholder."""
@@ -179,8 +179,8 @@ class TouchTemplate:
         wanted, reason, privacy_url and pixel_url (addresses, or "#"). Raises ValueError where one of
         these is missing: that is a mistake of the caller's, not of a person's.
         """
-        subject, text, for_html = self._begun(contact, links, service)
-        return Rendered(subject, self._html.render(for_html), text)
+        own = self._own(contact, links, service)
+        return Rendered(self._subject_of(own), self._html.render(own), tidy(self._text.render(own)))
 
     def fill(
         self,
@@ -188,31 +188,26 @@ class TouchTemplate:
         contact: Mapping[str, str | None],
         links: Mapping[int, str],
         service: Mapping[str, str | None],
-    ) -> tuple[str, str | list[bytes], str]:
-        """(subject, HTML, text) as in `render`; the HTML in pieces that travel as they are, wherever it can."""
-        subject, text, for_html = self._begun(contact, links, service)
-        pieces = self._wire.pieces(for_html) if self._wire is not None else None
-        return subject, self._html.render(for_html) if pieces is None else pieces, text
+    ) -> tuple[str, str | Body, str | Body]:
+        """(subject, HTML, text) as in `render`; HTML and text as they travel, wherever they can."""
+        own = self._own(contact, links, service)
+        html = self._wire_html.body(own) if self._wire_html is not None else None
+        text = self._wire_text.body(own) if self._wire_text is not None else None
+        return (
+            self._subject_of(own),
+            self._html.render(own) if html is None else html,
+            tidy(self._text.render(own)) if text is None else text,
+        )
 
-    def _begun(
+    def _own(
         self, contact: Mapping[str, str | None], links: Mapping[int, str], service: Mapping[str, str | None]
-    ) -> tuple[str, str, dict[str, Any]]:
-        """Subject and text of a mail, and the values for its HTML."""
-        own = _own_values(contact, links=links, service=service, wanted=self._destinations)
+    ) -> dict[str, Any]:
+        own = _own_values(contact, links=links, service=service, wanted=self._wanted, fields=self._contact_fields)
         own.update(self._direct)
-        for_html, for_text = own, own
-        if self._rich_html:
-            for_html, for_text = dict(own), dict(own)
-            for key, pieces in self._rich_html.items():
-                # Each piece is a part of a value that clean_values or shown_values sanitised.
-                for_html[key] = Markup("".join(_joined(pieces, own, escape=True)))  # noqa: S704
-                for_text[key] = "".join(_joined(self._rich_text[key], own, escape=False))
-        text = self._text.render(for_text)
-        # Blocks that were left out leave their empty lines behind.
-        while "\n\n\n" in text:
-            text = text.replace("\n\n\n", "\n\n")
-        subject = seen(self._subject.render(for_text))
-        return subject or self._fallback_subject, text.lstrip("\n"), for_html
+        return own
+
+    def _subject_of(self, own: Mapping[str, str]) -> str:
+        return seen(self._subject.render(own)) or self._fallback_subject
 
 
 def preview(
@@ -229,7 +224,7 @@ def preview(
     way to the slot's default. Never raises for what a person typed.
     """
     touch = TouchTemplate.__new__(TouchTemplate)
-    touch.compiled, touch._is_wire = compiled, False
+    touch.compiled, touch._is_wire, touch._for_sending = compiled, False, False
     shown = shown_values(compiled.slots, slots)
     facts, occasion = lenient_brand(brand), lenient_launch(launch)
     try:
@@ -252,6 +247,11 @@ def _may_be_wire(source: str) -> bool:
     return all(style.isascii() and "{{" not in _COLOUR.sub("", style) for style in _STYLE.findall(source))
 
 
+def _indented(style: re.Match[str]) -> str:
+    """The same style with no dot at the beginning of a line: a mail without them need not be searched for them."""
+    return style[0].replace("\n.", "\n .")
+
+
 def _as_wire(text: str) -> str:
     return _LINE_END.sub("\r\n", text).encode("ascii", "xmlcharrefreplace").decode()
 
@@ -261,29 +261,33 @@ def _own_values(
     *,
     links: Mapping[int, str],
     service: Mapping[str, str | None],
-    wanted: Mapping[int, str],
+    wanted: Sequence[tuple[int, str]],
+    fields: Mapping[str, str],
 ) -> dict[str, Any]:
-    own: dict[str, Any] = {
-        _CONTACT_KEYS[name]: one_line(contact.get(name), limit=MAX_CONTACT_VALUE) for name in CONTACT_FIELDS
-    }
-    if not own["contact__full_name"]:
-        own["contact__full_name"] = f"{own['contact__first_name']} {own['contact__last_name']}".strip()
-    for number in wanted:
-        address = links.get(number, "")
-        if not address.startswith(("https://", "http://")):
+    """A reader's values by the keys that programs look for; of the contact only `fields`, by name."""
+    own: dict[str, Any] = {key: one_line(contact.get(name), limit=MAX_CONTACT_VALUE) for name, key in fields.items()}
+    if own.get("contact__full_name") == "":
+        first, last = (one_line(contact.get(name), limit=MAX_CONTACT_VALUE) for name in ("first_name", "last_name"))
+        own["contact__full_name"] = f"{first} {last}".strip()
+    for number, key in wanted:
+        address = own[key] = _clean(links.get(number))
+        if not address.startswith(_WEB):
             raise ValueError(f"Link {number} needs a web address.")
-        own[f"link__l{number}"] = one_line(address)
-    for name in SERVICE_FIELDS:
-        value = one_line(service.get(name))
-        if name != "reason" and value not in ("", "#") and not value.startswith(("https://", "http://")):
+    for name, key in _SERVICE_KEYS.items():
+        value = own[key] = _clean(service.get(name))
+        if value not in ("", "#") and name != "reason" and not value.startswith(_WEB):
             raise ValueError(f"service.{name} needs a web address.")
-        own[_SERVICE_KEYS[name]] = value
     if not own["service__unsubscribe_url"]:
         raise ValueError("service.unsubscribe_url is missing.")
     return own
 
 
-_CONTACT_KEYS: Final = {name: flat("contact", name) for name in CONTACT_FIELDS}
+def _clean(value: str | None) -> str:
+    """What the service itself gives, which is seldom anything but one line of plain text."""
+    return value if type(value) is str and value.isprintable() else one_line(value)
+
+
+_WEB: Final = ("https://", "http://")
 _SERVICE_KEYS: Final = {name: flat("service", name) for name in SERVICE_FIELDS}
 
 
@@ -328,13 +332,3 @@ def _text_pieces(pieces: Sequence[str | int]) -> list[str | int]:
     marked = "".join(f"{mark}{piece}/" if isinstance(piece, int) else piece for piece in pieces)
     parts = re.split(rf"{re.escape(mark)}([0-9]+)/", plain(marked))
     return [int(part) if place % 2 else part for place, part in enumerate(parts)]
-
-
-def _joined(pieces: Sequence[str | int], own: Mapping[str, Any], *, escape: bool) -> Iterator[str]:
-    """A formatted value with this reader's addresses in it."""
-    for piece in pieces:
-        if isinstance(piece, int):
-            address = own[flat("link", f"l{piece}")]
-            yield html.escape(address) if escape else address
-        else:
-            yield piece

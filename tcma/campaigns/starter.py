@@ -13,10 +13,10 @@ from typing import Any, Final
 
 from tcma.campaigns.addresses import WEB, BadAddress, normal_address
 from tcma.campaigns.facts import one_line, seen
-from tcma.campaigns.language import Program
 from tcma.campaigns.markup import build, compile_email
 from tcma.campaigns.personalise import Rendered, TouchTemplate
 from tcma.campaigns.problems import MarkupError, Problem, in_order
+from tcma.campaigns.program import Program
 from tcma.campaigns.reader import MAX_SOURCE
 from tcma.campaigns.slots import SlotDef, parse_slots
 from tcma.campaigns.vocabulary import CONTACT_FIELDS, Dialect, flat

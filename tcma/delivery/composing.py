@@ -87,9 +87,8 @@ class Composer:
         if contact.get("no_tracking"):
             links, pixel = self._template.destinations(), ""
         else:
-            links = {
-                number: f"{origin}/r/{tokens.click_token(delivery_id, number, key=key)}" for number in self._numbers
-            }
+            found = tokens.click_tokens(delivery_id, self._numbers, key=key)
+            links = {number: f"{origin}/r/{token}" for number, token in found.items()}
             pixel = f"{origin}/o/{tokens.open_token(delivery_id, key=key)}.gif"
         return links, {
             "reason": self._reason,

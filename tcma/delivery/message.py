@@ -19,7 +19,7 @@ from __future__ import annotations
 import binascii
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from email.utils import format_datetime
 from functools import lru_cache
@@ -27,6 +27,7 @@ from functools import lru_cache
 import idna
 
 from tcma import clock
+from tcma.campaigns.wire import Body, quoted
 from tcma.errors import Invalid
 
 LINE_LIMIT = 998
@@ -54,6 +55,12 @@ _OWN_HEADERS = frozenset({
 
 class CrlfBytes(bytes):
     """A message with CRLF after each line and no bare CR or LF: sending need not look again."""
+
+    __slots__ = ()
+
+
+class WireBytes(CrlfBytes):
+    """A message of which no line begins with a dot either: it follows DATA as it is (RFC 5321 §4.5.2)."""
 
     __slots__ = ()
 
@@ -102,8 +109,8 @@ class MessageShape:
         *,
         to_address: str,
         subject: str,
-        html: str | list[bytes],
-        text: str,
+        html: str | Body,
+        text: str | Body,
         message_id: str,
         unsubscribe_url: str,
         unsubscribe_mailto: str | None = None,
@@ -113,7 +120,7 @@ class MessageShape:
     ) -> CrlfBytes:
         """The whole message for one recipient, RFC 5322 with CRLF, text part first.
 
-        `html` is text, or the pieces of a body that travels as it is (`tcma.campaigns.wire`), at a quarter of the cost.
+        A `Body` of `tcma.campaigns.wire` instead of text is encoded already.
 
         `message_id` is the part before our domain and must be the same each time this delivery is filled.
         `unsubscribe_url` answers the one-click POST of RFC 8058; `unsubscribe_mailto` is `mailto:…`. The
@@ -133,7 +140,8 @@ class MessageShape:
             _extra_headers(headers) if headers else b"",
             self._fixed,
         ))  # fmt: skip
-        return CrlfBytes(b"".join((head, *_alternatives(text, html, boundary=self._boundary))))
+        kind = CrlfBytes if _may_have_dots(html) or _may_have_dots(text) else WireBytes
+        return kind(b"".join((head, *_alternatives(text, html, boundary=self._boundary))))
 
 
 def system_message(
@@ -169,7 +177,7 @@ def system_message(
         b"MIME-Version: 1.0\r\n",
     ))  # fmt: skip
     if html is None:
-        return CrlfBytes(head + _part("text", text, subtype=b"plain", boundary=b""))
+        return CrlfBytes(b"".join((head, *_part("text", text, subtype=b"plain", boundary=b""))))
     return CrlfBytes(b"".join((head, *_alternatives(text, html, boundary=_new_boundary()))))
 
 
@@ -306,27 +314,31 @@ def _extra_headers(headers: Mapping[str, str]) -> bytes:
     return b"".join(lines)
 
 
-def _alternatives(text: str, html: str | list[bytes], *, boundary: bytes) -> Iterator[bytes]:
-    yield b'Content-Type: multipart/alternative; boundary="' + boundary + b'"\r\n\r\n--' + boundary + b"\r\n"
-    yield _part("text", text, subtype=b"plain", boundary=boundary)
-    yield b"\r\n--" + boundary + b"\r\n"
-    if isinstance(html, str):
-        yield _part("html", html, subtype=b"html", boundary=boundary)
+def _may_have_dots(content: str | Body) -> bool:
+    return content.has_dots if isinstance(content, Body) else True
+
+
+def _alternatives(text: str | Body, html: str | Body, *, boundary: bytes) -> tuple[bytes, ...]:
+    return (
+        b'Content-Type: multipart/alternative; boundary="', boundary, b'"\r\n\r\n--', boundary, b"\r\n",
+        *_part("text", text, subtype=b"plain", boundary=boundary),
+        b"\r\n--", boundary, b"\r\n",
+        *_part("html", html, subtype=b"html", boundary=boundary),
+        b"\r\n--", boundary, b"--\r\n",
+    )  # fmt: skip
+
+
+def _part(field: str, content: str | Body, *, subtype: bytes, boundary: bytes) -> tuple[bytes, ...]:
+    if isinstance(content, Body):
+        encoding, body = content.encoding, content.data
     else:
-        yield b"Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: 7bit\r\n\r\n"
-        yield from html
-    yield b"\r\n--" + boundary + b"--\r\n"
-
-
-def _part(field: str, content: str, *, subtype: bytes, boundary: bytes) -> bytes:
-    try:
-        encoding, body = _encoded_body(content, is_html=subtype == b"html", boundary=boundary)
-    except UnicodeEncodeError:
-        raise Invalid({field: "This holds half a character that no mail can carry. Type it again."}) from None
-    return b"".join((
-        b"Content-Type: text/", subtype, b"; charset=utf-8\r\n",
-        b"Content-Transfer-Encoding: ", encoding, b"\r\n\r\n", body,
-    ))  # fmt: skip
+        try:
+            encoding, body = _encoded_body(content, is_html=subtype == b"html", boundary=boundary)
+        except UnicodeEncodeError:
+            raise Invalid({field: "This holds half a character that no mail can carry. Type it again."}) from None
+    return (
+        b"Content-Type: text/", subtype, b"; charset=utf-8\r\nContent-Transfer-Encoding: ", encoding, b"\r\n\r\n", body
+    )  # fmt: skip
 
 
 def _encoded_body(content: str, *, is_html: bool, boundary: bytes) -> tuple[bytes, bytes]:
@@ -348,14 +360,7 @@ def _encoded_body(content: str, *, is_html: bool, boundary: bytes) -> tuple[byte
     clear = extra == 0 and b"\0" not in raw and not (boundary and boundary in raw)
     if clear and max(map(len, lines)) <= LINE_LIMIT:
         return b"7bit", b"\r\n".join(lines)
-    return b"quoted-printable", b"\r\n".join([_quoted(line) for line in lines])
-
-
-@lru_cache(maxsize=4096)
-def _quoted(line: bytes) -> bytes:
-    """A line as quoted-printable; most are the same in each message of a launch."""
-    # Soft line breaks take the style of those in the input, of which there are none.
-    return binascii.b2a_qp(line, istext=True).replace(b"\n", b"\r\n")
+    return b"quoted-printable", b"\r\n".join([quoted(line) for line in lines])
 
 
 def _styles_are_ascii(html: str) -> bool:

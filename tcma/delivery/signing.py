@@ -20,7 +20,7 @@ from tcma import clock
 from tcma.campaigns.models import Launch
 from tcma.config import settings
 from tcma.delivery import senders_keys
-from tcma.delivery.message import CrlfBytes
+from tcma.delivery.message import CrlfBytes, WireBytes
 from tcma.delivery.models_senders import DkimKey, SendingDomain
 from tcma.delivery.senders_states import KeyStatus
 from tcma.errors import Invalid
@@ -81,7 +81,8 @@ class Signer:
         signature = base64.b64encode(self._key.sign(b"\r\n".join(signed), _PADDING, _SHA256))
         rows = [signature[start : start + 72] for start in range(0, len(signature), 72)]
         header = b"DKIM-Signature: " + b"\r\n ".join(pieces) + b"\r\n ".join(rows) + b"\r\n"
-        return CrlfBytes(b"".join((header, message)))
+        kind = WireBytes if type(message) is WireBytes else CrlfBytes
+        return kind(b"".join((header, message)))
 
     def _canonical(self, line: bytes) -> tuple[bytes, bytes]:
         """(lower-case name, relaxed form without CRLF) of one header (RFC 6376 §3.4.2)."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -47,6 +48,16 @@ class TokenData:
 def click_token(delivery_id: int, link_number: int, *, key: bytes) -> str:
     """The token of one link in one delivery. Raises ValueError for a negative or too large number."""
     return _url_token(delivery_id, link_number, purpose=Purpose.CLICK, key=key)
+
+
+def click_tokens(delivery_id: int, link_numbers: Iterable[int], *, key: bytes) -> dict[int, str]:
+    """`click_token` of several links of one delivery, by link number."""
+    start, prefix = _varint(delivery_id), _PREFIXES[Purpose.CLICK]
+    found: dict[int, str] = {}
+    for number in link_numbers:
+        payload = start + _varint(number)
+        found[number] = _base64url(payload + hmac.digest(key, prefix + payload, "sha256")[:SIGNATURE])
+    return found
 
 
 def open_token(delivery_id: int, *, key: bytes) -> str:
@@ -115,8 +126,11 @@ def _mail_token(delivery_id: int, *, purpose: Purpose, key: bytes) -> str:
 
 
 def _signature(payload: bytes, *, purpose: Purpose, key: bytes) -> bytes:
-    # A NUL ends the purpose, so that no purpose and payload read as another pair.
-    return hmac.digest(key, purpose.encode() + b"\0" + payload, "sha256")[:SIGNATURE]
+    return hmac.digest(key, _PREFIXES[purpose] + payload, "sha256")[:SIGNATURE]
+
+
+# A NUL ends the purpose, so that no purpose and payload read as another pair.
+_PREFIXES = {purpose: purpose.encode() + b"\0" for purpose in Purpose}
 
 
 def _opened(raw: bytes, *, purpose: Purpose, keys: tuple[bytes, ...]) -> TokenData | None:

@@ -8,9 +8,10 @@ import pytest
 from markupsafe import Markup
 
 from tcma.campaigns.facts import readable_on
-from tcma.campaigns.language import FILTERS, Program, Refusal, environment
+from tcma.campaigns.language import Refusal
 from tcma.campaigns.markup import CompiledEmail
 from tcma.campaigns.personalise import Rendered, TouchTemplate, preview
+from tcma.campaigns.program import Program
 from tcma.campaigns.slots import parse_slots
 from tcma.campaigns.vocabulary import campaign_dialect
 from tcma.errors import Invalid
@@ -341,14 +342,6 @@ def test_the_language_does_what_it_offers(template: str, shown: str) -> None:
     assert f"[{shown}]" in filled(touch).text
 
 
-def test_the_sandbox_offers_nothing_but_our_filters() -> None:
-    made = environment(escape=True)
-    assert made.globals == {}
-    assert made.tests == {}
-    assert set(FILTERS) < set(made.filters)
-    assert set(made.filters) - set(FILTERS) == {"urlpart", "mailpart", "phonepart"}
-
-
 @pytest.mark.parametrize(
     "template",
     ["{{ x }}", "{{ contact.city.x }}", "{{ contact['city'] }}", "{{ contact.city|urlpart }}", "{% set a = 1 %}",
@@ -356,7 +349,8 @@ def test_the_sandbox_offers_nothing_but_our_filters() -> None:
      "{% include 'x' %}", "{% import 'x' as y %}", "{% extends 'x' %}", "{% block a %}{% endblock %}", "{{ {'a': 1} }}",
      "{{ contact.city is none }}", "{{ contact.city|attr('x') }}", "{{ contact.city|upper(1) }}", "{{ loop.index }}",
      "{% for a in 'abc' %}{% endfor %}", "{% for a in [1] recursive %}{% endfor %}", "{{ contact__city }}",
-     "{% for contact__city in [1] %}{% endfor %}", "{{ contact.city|truncate(true) }}", "{{ " + "9" * 5000 + " }}"],
+     "{% for contact__city in [1] %}{% endfor %}", "{% for a, b in [1] %}{% endfor %}",
+     "{% for a, b in [('x', 1, 2)] %}{% endfor %}", "{{ contact.city|truncate(true) }}", "{{ " + "9" * 5000 + " }}"],
 )  # fmt: skip
 def test_a_program_holds_to_the_language_even_if_the_gate_was_passed_by(template: str) -> None:
     with pytest.raises(Refusal):
