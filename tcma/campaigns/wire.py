@@ -65,11 +65,15 @@ class WireText:
 
     def body(self, values: Values) -> Body | None:
         """The text for these values; None where they do not travel as they are."""
-        ready, values = self._shapes.of(values)
-        return ready.body(values) if ready is not None else None
+        ways, values = self._shapes.of(values)
+        for way in ways:
+            found = way.body(values)
+            if found is not None:
+                return found
+        return None
 
 
-def quoted(line: bytes) -> bytes:
+def quoted_line(line: bytes) -> bytes:
     """A line as quoted-printable (RFC 2045 §6.7), its soft line breaks as CRLF, without a dot at the beginning."""
     # Soft line breaks take the style of those in the input, of which there are none.
     made = binascii.b2a_qp(line, istext=True).replace(b"\n", b"\r\n")
@@ -183,7 +187,7 @@ class _ReadyText:
         for key in self.never_empty:
             if not values[key]:
                 return None
-        encode = _quoted_line if self.is_quoted else _clear_line
+        encode = _filled_quoted if self.is_quoted else _filled_clear
         found = [encode(template % gaps(values)) for template, gaps in self.lines]
         if None in found:
             return None
@@ -191,28 +195,32 @@ class _ReadyText:
         return Body(encoding, self.template % tuple(found), self.has_dots)
 
 
-def _ready_text(shape: Shape) -> _ReadyText | None:
-    """None for a shape whose own text needs another encoding than these, or is not Unicode."""
+def _ready_text(shape: Shape) -> tuple[_ReadyText, ...]:
+    """The ways in which a shape may travel, best first; none where its own text needs another encoding."""
     own = "".join(shape.texts)
     try:
         extra = len(own.encode()) - len(own)
     except UnicodeEncodeError:
-        return None
+        return ()
     # As in `tcma.delivery.message`: then base64 is shorter.
     if extra * 6 > len(own) or "\0" in own or RESERVED.decode() in own:
-        return None
+        return ()
     lines = _tidied(_lines([_LINE_END.sub("\n", text) for text in shape.texts], shape.keys, "\n"))
     if not lines:
-        return None
-    is_quoted = extra > 0 or any(line.size > LONGEST_LINE for line in lines)
-    encode = quoted if is_quoted else bytes
+        return ()
+    is_clear = not extra and all(line.size <= LONGEST_LINE for line in lines)
+    return (_text_as(lines, quoted=False), _text_as(lines, quoted=True)) if is_clear else (_text_as(lines, quoted=True),)
+
+
+def _text_as(lines: list[_Line[str]], *, quoted: bool) -> _ReadyText:
+    encode = quoted_line if quoted else bytes
     fixed = [b"%b" if line.gaps else encode(line.texts[0].encode()).replace(b"%", b"%%") for line in lines]
     return _ReadyText(
         template=b"".join([line + b"\r\n" for line in fixed]),
         lines=tuple((template_of(line.texts), _getter(line.gaps)) for line in lines if line.gaps),
         never_empty=tuple({key for line in lines if not line.size for key in line.gaps}),
-        is_quoted=is_quoted,
-        has_dots=not is_quoted and any(line.texts[0].startswith(".") for line in lines),
+        is_quoted=quoted,
+        has_dots=not quoted and any(line.texts[0].startswith(".") for line in lines),
     )
 
 
@@ -225,17 +233,17 @@ def _tidied(lines: list[_Line[str]]) -> list[_Line[str]]:
     return kept
 
 
-def _quoted_line(line: str) -> bytes | None:
+def _filled_quoted(line: str) -> bytes | None:
     if line.isascii() and line.isprintable():
         # Most are links: such a line is its own quoted-printable, and to see that is cheaper than to encode it.
         if len(line) <= _QUOTED_LINE and "=" not in line and line[-1:] != " " and line[:1] != ".":
             return line.encode()
     elif _UNUSUAL_LINE.search(line):
         return None
-    return quoted(line.encode())
+    return quoted_line(line.encode())
 
 
-def _clear_line(line: str) -> bytes | None:
+def _filled_clear(line: str) -> bytes | None:
     if not line.isascii() or len(line) > LONGEST_LINE or line.startswith(".") or _UNUSUAL_LINE.search(line):
         return None
     return line.encode()

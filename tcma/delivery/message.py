@@ -27,7 +27,7 @@ from functools import lru_cache
 import idna
 
 from tcma import clock
-from tcma.campaigns.wire import Body, quoted
+from tcma.campaigns.wire import Body, quoted_line
 from tcma.errors import Invalid
 
 LINE_LIMIT = 998
@@ -360,7 +360,7 @@ def _encoded_body(content: str, *, is_html: bool, boundary: bytes) -> tuple[byte
     clear = extra == 0 and b"\0" not in raw and not (boundary and boundary in raw)
     if clear and max(map(len, lines)) <= LINE_LIMIT:
         return b"7bit", b"\r\n".join(lines)
-    return b"quoted-printable", b"\r\n".join([quoted(line) for line in lines])
+    return b"quoted-printable", b"\r\n".join([quoted_line(line) for line in lines])
 
 
 def _styles_are_ascii(html: str) -> bool:
