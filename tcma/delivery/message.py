@@ -58,6 +58,12 @@ class CrlfBytes(bytes):
     __slots__ = ()
 
 
+class WireBytes(CrlfBytes):
+    """CRLF after each line, and leading dots are doubled already (RFC 5321 §4.5.2): nothing is left to do."""
+
+    __slots__ = ()
+
+
 class MessageShape:
     """All that one launch touch's messages have in common; `fill` adds what differs.
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tcma.delivery.message import CrlfBytes
-from tcma.delivery.reply import Reply, ReplyKind, Stage
-from tcma.delivery.smtp import Envelope, SmtpConnection, SmtpTarget, wire_bytes
+from tcma.delivery.reply import Envelope, Outgoing, Reply, ReplyKind, Stage
+from tcma.delivery.smtp import SmtpConnection, SmtpTarget, wire_bytes
 from tests.sinks import Manners, SmtpSink
 
 MAIL = b"Message-ID: <one@test>\r\nSubject: hi\r\n\r\nhello\r\n"
@@ -35,8 +35,16 @@ def connected(manners: Manners | None = None, **options: Any) -> Iterator[tuple[
             connection.close()
 
 
-def send(connection: SmtpConnection, recipient: str, data: bytes = MAIL, **options: Any) -> Reply:
-    return connection.send("back@test.example", recipient, data, **{"before_dot": nothing, **options})
+def send(
+    connection: SmtpConnection,
+    recipient: str,
+    data: bytes = MAIL,
+    *,
+    sender: str = "back@test.example",
+    before_dot: Callable[[], None] = nothing,
+    upcoming: Envelope | None = None,
+) -> Reply:
+    return connection.send(Outgoing(Envelope(sender, recipient), data, before_dot, upcoming))
 
 
 PIPELINING = pytest.mark.parametrize("pipelining", [True, False])
@@ -321,7 +329,7 @@ def test_an_address_cannot_smuggle_a_command(bad: str) -> None:
     with connected() as (sink, connection):
         reply = send(connection, bad)
         assert (reply.kind, reply.stage) == (ReplyKind.FAILED, Stage.RCPT)
-        sender = connection.send(bad or "a\r\nb", "x@y.example", MAIL, before_dot=nothing)
+        sender = send(connection, "x@y.example", sender=bad or "a\r\nb")
         assert (sender.kind, sender.stage) == (ReplyKind.FAILED, Stage.MAIL)
     assert sink.accepted == []
     assert not [command for command in sink.commands if command.startswith("RCPT")]
@@ -329,7 +337,7 @@ def test_an_address_cannot_smuggle_a_command(bad: str) -> None:
 
 def test_an_empty_return_path_is_allowed() -> None:
     with connected() as (sink, connection):
-        assert connection.send("", "a@b.example", MAIL, before_dot=nothing).kind is ReplyKind.SENT
+        assert send(connection, "a@b.example", sender="").kind is ReplyKind.SENT
     assert sink.accepted[0].sender == ""
 
 

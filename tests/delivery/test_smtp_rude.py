@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tcma.delivery.reply import ReplyKind, Stage
+from tcma.delivery.reply import Envelope, Outgoing, ReplyKind, Stage
 from tcma.delivery.smtp import SmtpConnection, SmtpTarget
 
 MAIL = b"Message-ID: <one@test>\r\nSubject: hi\r\n\r\nhello\r\n"
@@ -65,6 +65,10 @@ class Rude:
                 client.sendall(f"{self._answer(b'.')}\r\n".encode())
 
 
+def outgoing(recipient: str, *, before_dot: Callable[[], None] = lambda: None) -> Outgoing:
+    return Outgoing(Envelope("b@t.example", recipient), MAIL, before_dot)
+
+
 @contextmanager
 def rude(
     answer: Callable[[bytes], str], *, features: str = "PIPELINING", timeout: float = 5, answer_timeout: float = 5
@@ -92,20 +96,20 @@ def test_a_server_that_refuses_to_forget_judges_no_mail_and_delivers_no_empty_on
         return "502 5.5.1 what is that?" if line == b"RSET" else polite(line)
 
     with rude(answer) as (server, connection):
-        bad = connection.send("b@t.example", "bad@example.com", MAIL, before_dot=lambda: None)
-        good = connection.send("b@t.example", "good@example.com", MAIL, before_dot=lambda: None)
+        bad = connection.send(outgoing("bad@example.com"))
+        good = connection.send(outgoing("good@example.com"))
         assert (bad.kind, bad.stage) == (ReplyKind.FAILED, Stage.RCPT)
         # Its recipient was taken by now: a dot would be the end of a mail with nothing in it.
         assert (good.kind, good.spends_attempt) == (ReplyKind.DEFERRED, False)
         assert not connection.is_open
         connection.connect()
-        assert connection.send("b@t.example", "good@example.com", MAIL, before_dot=lambda: None).kind is ReplyKind.SENT
+        assert connection.send(outgoing("good@example.com")).kind is ReplyKind.SENT
     assert server.heard.count(b".") == 1
 
 
 def test_a_recipient_taken_after_a_refused_sender_gets_no_empty_mail() -> None:
     with rude(lambda line: "451 4.3.0 later" if line.startswith(b"MAIL") else polite(line)) as (server, connection):
-        reply = connection.send("b@t.example", "a@example.com", MAIL, before_dot=lambda: None)
+        reply = connection.send(outgoing("a@example.com"))
         assert (reply.kind, reply.stage, connection.is_open) == (ReplyKind.DEFERRED, Stage.MAIL, False)
     assert b"." not in server.heard
 
@@ -117,7 +121,7 @@ def test_commands_without_pipelining_take_no_longer_than_a_lease_allows_for() ->
 
     with rude(answer, features="8BITMIME", timeout=0.5, answer_timeout=0.5) as (_, connection):
         started = time.monotonic()
-        reply = connection.send("b@t.example", "a@example.com", MAIL, before_dot=lambda: None)
+        reply = connection.send(outgoing("a@example.com"))
         took = time.monotonic() - started
     assert reply.kind is ReplyKind.DEFERRED
     assert not reply.spends_attempt
@@ -133,7 +137,7 @@ def test_an_answer_that_came_in_time_counts_though_nobody_looked() -> None:
         return polite(line)
 
     with rude(answer, answer_timeout=0.3) as (_, connection):
-        reply = connection.begin("b@t.example", "a@example.com", MAIL, before_dot=at_the_dot.set)
+        reply = connection.begin(outgoing("a@example.com", before_dot=at_the_dot.set))
         while not at_the_dot.is_set():
             _wait(connection)
             reply = connection.advance()
