@@ -96,15 +96,15 @@ class Journal:
 
     def dot(self, delivery_id: int) -> None:
         """Record that the final dot of this delivery is about to leave. If this raises, it must not leave."""
-        self._append(delivery_id, _with_checksum(_DOT_ENTRY.pack(_DOT, delivery_id)))
+        self._append(delivery_id, _DOT_ENTRY.pack(_DOT, delivery_id))
 
     def outcome(self, delivery_id: int, reply: Reply) -> None:
         """Record the verdict; long texts are cut. Raises OSError; then it reads as attempted."""
         text = reply.text.encode("utf-8", "replace")[:105]
         kind, stage = _KIND_NUMBERS[reply.kind], _STAGE_NUMBERS[reply.stage]
         status = _status(reply.enhanced) if reply.enhanced else (0, 0, 0)
-        packed = _ENTRY.pack(_OUTCOME, delivery_id, kind, stage, reply.code or 0, *status, len(text), text)
-        self._append(delivery_id, _with_checksum(packed))
+        content = _ENTRY.pack(_OUTCOME, delivery_id, kind, stage, reply.code or 0, *status, len(text), text)
+        self._append(delivery_id, content)
 
     def checkpoint(self, recorded: Iterable[int]) -> None:
         """Forget the outcomes of `recorded`, which the database now has for good.
@@ -136,7 +136,8 @@ class Journal:
             os.close(self._handle)
             self._handle = -1
 
-    def _append(self, delivery_id: int, record: bytes) -> None:
+    def _append(self, delivery_id: int, content: bytes) -> None:
+        record = content + _CHECKSUM.pack(zlib.crc32(content))
         with self._lock:
             if self._handle < 0:
                 raise JournalError(f"The journal {self.path.name} is closed.")

@@ -104,7 +104,7 @@ class Lane:
         self._openers = ThreadPoolExecutor(len(connections), "opener")
         self._longest = timedelta(seconds=max(one.target.longest_transaction for one in connections))
         self._poll = select.poll()
-        self._watched: dict[int, tuple[Wire, int]] = {}
+        self._watched: dict[int, Wire] = {}
         self._until = time.monotonic() + seconds
         self._stop = stop
         self._queue: deque[Claimed] = deque()
@@ -275,12 +275,11 @@ class Lane:
             wait(openings, timeout=LOOK_UP, return_when=FIRST_COMPLETED)
             return
         for descriptor, _ in self._poll.poll(LOOK_UP * 1000):
-            self._advance(descriptor, self._watched[descriptor][0])
+            self._advance(descriptor, self._watched[descriptor])
         now = time.monotonic()
         if now >= self._look_for_late_at:
             self._look_for_late_at = now + LOOK_UP
-            watched = [(descriptor, wire) for descriptor, (wire, _) in self._watched.items()]
-            for descriptor, wire in watched:
+            for descriptor, wire in list(self._watched.items()):
                 if wire.transport.waits_for[2] <= now:
                     self._advance(descriptor, wire)
 
@@ -298,9 +297,8 @@ class Lane:
 
     def _watch(self, wire: Wire) -> None:
         descriptor, event, _ = wire.transport.waits_for
-        if self._watched.get(descriptor) != (wire, event):
-            self._poll.register(descriptor, event)
-            self._watched[descriptor] = (wire, event)
+        self._poll.register(descriptor, event)
+        self._watched[descriptor] = wire
 
     def _look_away(self, descriptor: int) -> None:
         self._poll.unregister(descriptor)

@@ -59,7 +59,7 @@ class CrlfBytes(bytes):
 
 
 class WireBytes(CrlfBytes):
-    """CRLF after each line, and leading dots are doubled already (RFC 5321 §4.5.2): nothing is left to do."""
+    """A message of which no line begins with a dot either: it follows DATA as it is (RFC 5321 §4.5.2)."""
 
     __slots__ = ()
 

@@ -32,7 +32,7 @@ from botocore.exceptions import (
 
 from tcma.config import Settings
 from tcma.delivery.domain_check import Finding
-from tcma.delivery.message import WireBytes, wire_address
+from tcma.delivery.message import wire_address
 from tcma.delivery.reply import Outgoing, Reply, ReplyKind, Stage, Waiting
 from tcma.delivery.smtp_target import SmtpRefused, SmtpUnavailable
 from tcma.errors import Invalid
@@ -56,7 +56,6 @@ _WAITS = (0.2, 0.4, 0.8, 1.6)
 _REST = 30.0
 _DELIVERY = re.compile(rb"^message-id: <d(\d{1,19})\.", re.IGNORECASE | re.MULTILINE)
 _TAG = re.compile(r"[^A-Za-z0-9_.@-]")
-_DOUBLED_DOT = re.compile(rb"^\.", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +175,7 @@ class SesTransport:
     def _request(self, address: str, data: bytes) -> dict[str, Any]:
         found = _DELIVERY.search(data, 0, data.find(b"\r\n\r\n") + 2)
         tags = [*self._tags, {"Name": "delivery", "Value": found[1].decode()}] if found else self._tags
-        request: dict[str, Any] = {"Destination": {"ToAddresses": [address]}, "Content": {"Raw": {"Data": _plain(data)}}}
+        request: dict[str, Any] = {"Destination": {"ToAddresses": [address]}, "Content": {"Raw": {"Data": bytes(data)}}}
         if self._conf.ses_configuration_set:
             request["ConfigurationSetName"] = self._conf.ses_configuration_set
         if tags:
@@ -287,11 +286,6 @@ def account(conf: Settings) -> SesAccount:
         enabled=bool(found.get("SendingEnabled")), in_sandbox=not found.get("ProductionAccessEnabled"),
         a_second=float(quota.get("MaxSendRate", 0)), a_day=float(quota.get("Max24HourSend", 0)),
     )  # fmt: skip
-
-
-def _plain(data: bytes) -> bytes:
-    """`data` without the dots that SMTP alone wants doubled."""
-    return _DOUBLED_DOT.sub(b"", data) if type(data) is WireBytes else bytes(data)
 
 
 def _parts(error: ClientError) -> tuple[str, str, int]:

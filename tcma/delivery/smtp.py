@@ -14,7 +14,6 @@ import re
 import select
 import time
 from collections.abc import Generator
-from dataclasses import replace
 
 from tcma.delivery.message import CrlfBytes, WireBytes, wire_address
 from tcma.delivery.reply import Envelope, Outgoing, Reply, ReplyKind, Stage, Waiting
@@ -35,6 +34,11 @@ _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?: +|$)")
 _GO_AHEAD = re.compile(rb"(?:2\d\d(?: [^\n]*|\r*)\n){2}354(?: [^\n]*|\r*)\n")
 # The message is taken, in one printable line: what `_verdict` makes of it, at a fifth of the cost.
 _TAKEN = re.compile(rb"250 (?:([245]\.\d{1,3}\.\d{1,3})(?: ++|(?=\r?\n)))?+([ -~]*+)\r?\n")
+# The same ASCII addresses as `wire_address` leaves untouched, both at once.
+_ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]++"
+_LABEL = r"[A-Za-z0-9]++(?:-++[A-Za-z0-9]++)*+"
+_PLAIN = rf"(?=[^@>]{{1,64}}@)(?=[^>]{{1,254}}>){_ATEXT}(?:\.{_ATEXT})*+@{_LABEL}(?:\.{_LABEL})*+"
+_PLAIN_COMMANDS = re.compile(rf"MAIL FROM:<{_PLAIN}>\r\nRCPT TO:<{_PLAIN}>\r\nDATA\r\n")
 _STAGES = {b"RSET": Stage.CONNECT, b"MAIL": Stage.MAIL, b"RCPT": Stage.RCPT, b"DATA": Stage.DATA}
 
 
@@ -226,7 +230,7 @@ class SmtpConnection:
             wire.listen()
             if (usual := wire.take(_TAKEN)) is not None:
                 enhanced, text = usual.groups()
-                verdict = Reply(ReplyKind.SENT, 250, enhanced.decode() if enhanced else None, text.decode(), Stage.DOT)
+                verdict = Reply(ReplyKind.SENT, 250, enhanced.decode() if enhanced else None, text.decode())
             else:
                 code, lines = yield from wire.reply()
                 verdict = _verdict(code, lines, Stage.DOT, good=ReplyKind.SENT)
@@ -286,7 +290,7 @@ class SmtpConnection:
             if stage is Stage.CONNECT and not 200 <= code < 300:
                 # RSET is about the mail before: this one was not judged, and has a better chance elsewhere.
                 self._drop()
-                return replace(_verdict(code, lines, stage), kind=ReplyKind.DEFERRED)
+                return _verdict(code, lines, stage)._replace(kind=ReplyKind.DEFERRED)
             if stage is Stage.DATA and code == 354:
                 if verdict is None:
                     return None
@@ -308,10 +312,14 @@ class SmtpConnection:
 
     def _announcement(self, upcoming: Envelope) -> bytes:
         """The commands of `upcoming`, or nothing where they cannot go ahead of its message."""
-        if not self._pipelining or not (upcoming.sender.isascii() and upcoming.recipient.isascii()):
+        if not self._pipelining:
             return b""
+        sender, recipient = upcoming
+        usual = f"MAIL FROM:<{sender}>\r\nRCPT TO:<{recipient}>\r\nDATA\r\n"
+        if _PLAIN_COMMANDS.fullmatch(usual) is not None:
+            return usual.encode()
         commands = self._commands(upcoming, size=0, is_seven_bit=True)
-        return b"" if isinstance(commands, Reply) else commands
+        return b"" if isinstance(commands, Reply) or not (sender + recipient).isascii() else commands
 
     def _drop(self) -> None:
         """Close without a word. Inside DATA, this makes the server forget the message (RFC 5321 §3.8)."""

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tcma.delivery.message import CrlfBytes
+from tcma.delivery import smtp
+from tcma.delivery.message import CrlfBytes, WireBytes, wire_address
 from tcma.delivery.reply import Envelope, Outgoing, Reply, ReplyKind, Stage
 from tcma.delivery.smtp import SmtpConnection, SmtpTarget, wire_bytes
 from tests.sinks import Manners, SmtpSink
@@ -379,6 +380,7 @@ def test_wire_bytes_hold_no_bare_line_end_and_no_lone_dot(data: bytes) -> None:
     restored = b"\r\n".join(line[1:] if line.startswith(b".") else line for line in lines)
     assert restored.rstrip(b"\r\n") == _normal(data).rstrip(b"\r\n")
     assert wire_bytes(CrlfBytes(restored)) == wire
+    assert wire_bytes(WireBytes(wire)) == wire
 
 
 def _normal(data: bytes) -> bytes:
@@ -422,3 +424,22 @@ def test_an_announced_message_that_is_not_seven_bit_after_all_is_not_sent_undecl
         reply = send(connection, "b@example.com", "Subject: x\r\n\r\nZoë\r\n".encode())
         assert (reply.kind, reply.spends_attempt, connection.is_open) == (ReplyKind.DEFERRED, True, False)
         assert [message.recipient for message in sink.accepted] == ["a@example.com"]
+
+
+@given(st.from_regex(rb"250 ?(?:[245]\.[0-9]{1,3}\.[0-9]{1,4})? *[ -~\t\x80-\xff]{0,20}", fullmatch=True))
+def test_the_short_way_to_a_verdict_leads_to_the_same_one(line: bytes) -> None:
+    short = smtp._TAKEN.fullmatch(line + b"\r\n")
+    if short is not None:
+        reply = smtp._verdict(250, [line[4:]], Stage.DOT, good=ReplyKind.SENT)
+        assert short.groups() == (reply.enhanced and reply.enhanced.encode(), reply.text.encode())
+    else:
+        assert line[3:4] != b" " or not line.decode("ascii", "replace").isprintable() or not line.isascii()
+
+
+_address = st.from_regex(r"[a-z.!+-]{1,9}(?:@|a{60}@)[a-z0-9.-]{1,9}(?:x{60}\.x{60}\.x{60}\.?)?", fullmatch=True)
+
+
+@given(_address, _address)
+def test_the_short_way_to_announce_takes_no_address_that_the_long_one_refuses(sender: str, recipient: str) -> None:
+    if smtp._PLAIN_COMMANDS.fullmatch(f"MAIL FROM:<{sender}>\r\nRCPT TO:<{recipient}>\r\nDATA\r\n"):
+        assert (wire_address(sender), wire_address(recipient)) == (sender, recipient)
