@@ -22,7 +22,7 @@ from tcma.config import settings
 from tcma.db import elevated, unit_of_work
 from tcma.delivery import signing
 from tcma.delivery.message import system_message
-from tcma.delivery.reply import ReplyKind
+from tcma.delivery.reply import Envelope, Outgoing, ReplyKind
 from tcma.delivery.senders_keys import KeyUnreadable
 from tcma.delivery.smtp_target import SmtpError
 from tcma.delivery.transport import Transport, transport_for
@@ -121,7 +121,9 @@ def _send(connection: Transport, one: OutboxMail, signer: signing.Signer | None)
             connection.connect()
     except SmtpError as error:
         return error.message
-    reply = connection.send(settings().platform_sender, one.to_address, data, before_dot=lambda: None)
+    reply = connection.send(
+        Outgoing(Envelope(settings().platform_sender, one.to_address), data, before_dot=lambda: None)
+    )
     words = f"{reply.code or ''} {reply.text}".strip()
     match reply.kind:
         case ReplyKind.SENT:

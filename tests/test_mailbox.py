@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tcma.delivery.message import MessageShape, system_message
-from tcma.delivery.reply import ReplyKind
-from tcma.delivery.smtp import Envelope, SmtpConnection, SmtpTarget
+from tcma.delivery.reply import Envelope, Outgoing, ReplyKind
+from tcma.delivery.smtp import SmtpConnection, SmtpTarget
 from tcma.errors import NotFound
 from tcma.mailbox import open_mail, read_mailbox
 
@@ -49,7 +49,7 @@ def connected(port: int) -> Iterator[SmtpConnection]:
 
 
 def send(connection: SmtpConnection, recipient: str, data: bytes, *, upcoming: Envelope | None = None) -> ReplyKind:
-    return connection.send("back@x.example", recipient, data, before_dot=lambda: None, upcoming=upcoming).kind
+    return connection.send(Outgoing(Envelope("back@x.example", recipient), data, lambda: None, upcoming)).kind
 
 
 def mail(subject: str = "Grüße", *, to: str = "anna@example.com", text: str = "Hallo\n") -> bytes:

@@ -22,6 +22,7 @@ import threading
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from tcma.delivery.reply import Reply, ReplyKind, Stage
@@ -36,11 +37,13 @@ COMPACT_AT = 1 << 20
 _MAGIC = b"TCMAJ1"
 _HEADER = struct.Struct("<6sB36s81s")
 _ENTRY = struct.Struct("<BqBBHBHHB105s")
+_DOT_ENTRY = struct.Struct("<Bq115x")
 _CHECKSUM = struct.Struct("<I")
 _DOT, _OUTCOME = 1, 2
 _KINDS = tuple(ReplyKind)
 _STAGES = tuple(Stage)
-_NO_ENHANCED = (0, 0, 0)
+_KIND_NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
+_STAGE_NUMBERS = {stage: number for number, stage in enumerate(_STAGES)}
 _ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -93,11 +96,15 @@ class Journal:
 
     def dot(self, delivery_id: int) -> None:
         """Record that the final dot of this delivery is about to leave. If this raises, it must not leave."""
-        self._append(delivery_id, _record(_DOT, delivery_id))
+        self._append(delivery_id, _DOT_ENTRY.pack(_DOT, delivery_id))
 
     def outcome(self, delivery_id: int, reply: Reply) -> None:
         """Record the verdict; long texts are cut. Raises OSError; then it reads as attempted."""
-        self._append(delivery_id, _record(_OUTCOME, delivery_id, reply))
+        text = reply.text.encode("utf-8", "replace")[:105]
+        kind, stage = _KIND_NUMBERS[reply.kind], _STAGE_NUMBERS[reply.stage]
+        status = _status(reply.enhanced) if reply.enhanced else (0, 0, 0)
+        content = _ENTRY.pack(_OUTCOME, delivery_id, kind, stage, reply.code or 0, *status, len(text), text)
+        self._append(delivery_id, content)
 
     def checkpoint(self, recorded: Iterable[int]) -> None:
         """Forget the outcomes of `recorded`, which the database now has for good.
@@ -107,7 +114,8 @@ class Journal:
         """
         with self._lock:
             for delivery_id in recorded:
-                if self._live.get(delivery_id, b"")[:1] == bytes([_OUTCOME]):
+                record = self._live.get(delivery_id)
+                if record is not None and record[0] == _OUTCOME:
                     del self._live[delivery_id]
             if not self._live and self._size > RECORD:
                 os.ftruncate(self._handle, RECORD)
@@ -128,7 +136,8 @@ class Journal:
             os.close(self._handle)
             self._handle = -1
 
-    def _append(self, delivery_id: int, record: bytes) -> None:
+    def _append(self, delivery_id: int, content: bytes) -> None:
+        record = content + _CHECKSUM.pack(zlib.crc32(content))
         with self._lock:
             if self._handle < 0:
                 raise JournalError(f"The journal {self.path.name} is closed.")
@@ -226,15 +235,11 @@ def _entry(content: bytes, *, name: str) -> tuple[int, Entry]:
     )
 
 
-def _record(phase: int, delivery_id: int, reply: Reply | None = None) -> bytes:
-    if reply is None:
-        return _with_checksum(_ENTRY.pack(phase, delivery_id, 0, 0, 0, *_NO_ENHANCED, 0, b""))
-    found = _ENHANCED.fullmatch(reply.enhanced or "")
-    enhanced = tuple(int(part) for part in found.groups()) if found else _NO_ENHANCED
-    text = reply.text.encode("utf-8", "replace")[:105]
-    kind, stage = _KINDS.index(reply.kind), _STAGES.index(reply.stage)
-    packed = _ENTRY.pack(phase, delivery_id, kind, stage, reply.code or 0, *enhanced, len(text), text)
-    return _with_checksum(packed)
+@lru_cache(maxsize=256)
+def _status(enhanced: str) -> tuple[int, int, int]:
+    """The three numbers of an RFC 3463 status; zeros for anything else. Servers use few of them."""
+    found = _ENHANCED.fullmatch(enhanced)
+    return (int(found[1]), int(found[2]), int(found[3])) if found else (0, 0, 0)
 
 
 def _header(worker_id: str, *, sync: bool) -> bytes:

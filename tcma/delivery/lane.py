@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -22,8 +24,7 @@ from tcma.delivery.claiming import Claimed
 from tcma.delivery.clerk import Clerk
 from tcma.delivery.composing import Composer
 from tcma.delivery.journal import Journal
-from tcma.delivery.reply import Reply, ReplyKind, Stage
-from tcma.delivery.smtp import Envelope
+from tcma.delivery.reply import Envelope, Outgoing, Reply, ReplyKind, Stage
 from tcma.delivery.smtp_target import SmtpError
 from tcma.delivery.transport import Transport
 from tcma.errors import Invalid
@@ -52,6 +53,18 @@ class LaneReport:
     suppressed: int = 0
     more: bool = False
 
+    def count(self, kind: ReplyKind) -> None:
+        """One more verdict of this kind."""
+        match kind:
+            case ReplyKind.SENT:
+                self.sent += 1
+            case ReplyKind.FAILED:
+                self.failed += 1
+            case ReplyKind.DEFERRED:
+                self.deferred += 1
+            case ReplyKind.UNKNOWN:
+                self.unknown += 1
+
 
 @dataclass(slots=True, eq=False)
 class Wire:
@@ -67,10 +80,6 @@ class Wire:
     opening: Future[str] | None = None
     is_further: bool = False
     """Opened beside an open one: a refusal says how many connections the server takes, not that it is in trouble."""
-
-    @property
-    def is_free(self) -> bool:
-        return self.row is None and self.opening is None
 
 
 class Lane:
@@ -93,8 +102,9 @@ class Lane:
         self._wires = [Wire(one) for one in connections]
         self._spare = deque(self._wires)
         self._openers = ThreadPoolExecutor(len(connections), "opener")
+        self._longest = timedelta(seconds=max(one.target.longest_transaction for one in connections))
         self._poll = select.poll()
-        self._watched: dict[int, tuple[Wire, int]] = {}
+        self._watched: dict[int, Wire] = {}
         self._until = time.monotonic() + seconds
         self._stop = stop
         self._queue: deque[Claimed] = deque()
@@ -127,13 +137,13 @@ class Lane:
             self._look_at_the_time()
             self._open_more()
             for wire in self._wires:
-                while wire.is_free and wire.transport.is_open and self._begin_next(wire):
+                # A transport that is being opened belongs to the thread that opens it.
+                while wire.row is None and wire.opening is None and wire.transport.is_open and self._begin_next(wire):
                     pass
-            if not any(wire.row is not None or wire.opening is not None for wire in self._wires):
-                if self._trouble or self._is_over or not self._fetch(wait=True):
-                    return
-                continue
-            self._wait()
+            if self._watched or any(wire.opening is not None for wire in self._wires):
+                self._wait()
+            elif self._trouble or self._is_over or not self._fetch(wait=True):
+                return
 
     def _hear_out(self) -> None:
         """After an error: what is under way gets its answer, into the journal alone, so that it is not unknown."""
@@ -230,7 +240,7 @@ class Lane:
         elif self._trouble or (self._is_over and wire.announced is None):
             return False
         row = wire.following
-        if (row.lease_until - clock.now()).total_seconds() <= wire.transport.target.longest_transaction:
+        if row.lease_until - clock.now() <= self._longest:
             self._is_over = self.report.more = True
             return False
         message = self._composed(row) if wire.message is None else wire.message
@@ -247,13 +257,7 @@ class Lane:
         if following is not None and following.contact is not None and wire.transport.announces:
             upcoming = self._envelope(following)
         envelope = envelope or self._envelope(row)
-        reply = wire.transport.begin(
-            envelope.sender,
-            envelope.recipient,
-            message,
-            before_dot=lambda: self._journal.dot(row.id),
-            upcoming=upcoming,
-        )
+        reply = wire.transport.begin(Outgoing(envelope, message, partial(self._journal.dot, row.id), upcoming))
         wire.announced = upcoming
         if reply is not None:
             self._settled(wire, reply)
@@ -271,15 +275,15 @@ class Lane:
             wait(openings, timeout=LOOK_UP, return_when=FIRST_COMPLETED)
             return
         for descriptor, _ in self._poll.poll(LOOK_UP * 1000):
-            self._advance(self._watched[descriptor][0])
+            self._advance(descriptor, self._watched[descriptor])
         now = time.monotonic()
         if now >= self._look_for_late_at:
             self._look_for_late_at = now + LOOK_UP
-            for wire in [one for one, _ in self._watched.values() if one.transport.waits_for[2] <= now]:
-                self._advance(wire)
+            for descriptor, wire in list(self._watched.items()):
+                if wire.transport.waits_for[2] <= now:
+                    self._advance(descriptor, wire)
 
-    def _advance(self, wire: Wire) -> None:
-        descriptor = wire.transport.waits_for[0]
+    def _advance(self, descriptor: int, wire: Wire) -> None:
         try:
             reply = wire.transport.advance()
         except BaseException:
@@ -293,9 +297,8 @@ class Lane:
 
     def _watch(self, wire: Wire) -> None:
         descriptor, event, _ = wire.transport.waits_for
-        if self._watched.get(descriptor) != (wire, event):
-            self._poll.register(descriptor, event)
-            self._watched[descriptor] = (wire, event)
+        self._poll.register(descriptor, event)
+        self._watched[descriptor] = wire
 
     def _look_away(self, descriptor: int) -> None:
         self._poll.unregister(descriptor)
@@ -306,7 +309,7 @@ class Lane:
         row, wire.row = wire.row, None
         assert row is not None
         self._journal.outcome(row.id, reply)
-        setattr(self.report, str(reply.kind), getattr(self.report, str(reply.kind)) + 1)
+        self.report.count(reply.kind)
         self._results.append((row, reply))
         self._refusals = 0 if reply.spends_attempt else self._refusals + 1
         if self._refusals >= REFUSALS_IN_A_ROW and not self._trouble:

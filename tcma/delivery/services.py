@@ -21,7 +21,7 @@ from tcma.campaigns.states import LaunchStatus
 from tcma.config import settings
 from tcma.delivery import composing, marks, planning, preflight, senders_choice
 from tcma.delivery.models import Delivery, TestMail
-from tcma.delivery.reply import ReplyKind
+from tcma.delivery.reply import Envelope, Outgoing, ReplyKind
 from tcma.delivery.smtp_target import SmtpError
 from tcma.delivery.states import DeliveryStatus
 from tcma.delivery.transport import transport_for
@@ -210,7 +210,7 @@ def send_test(
     connection = transport_for(settings(), tags={"launch": str(launch.id), "partner": str(launch.partner_id)})
     try:
         connection.connect()
-        reply = connection.send(composer.return_path(0), clean, data, before_dot=lambda: None)
+        reply = connection.send(Outgoing(Envelope(composer.return_path(0), clean), data, before_dot=lambda: None))
     except SmtpError as error:
         raise Invalid({"address": f"The mail server did not take it: {error} Try again in a moment."}) from None
     finally:

@@ -10,7 +10,7 @@ import os
 import re
 import select
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -33,8 +33,7 @@ from botocore.exceptions import (
 from tcma.config import Settings
 from tcma.delivery.domain_check import Finding
 from tcma.delivery.message import wire_address
-from tcma.delivery.reply import Reply, ReplyKind, Stage
-from tcma.delivery.smtp import Envelope, Waiting
+from tcma.delivery.reply import Outgoing, Reply, ReplyKind, Stage, Waiting
 from tcma.delivery.smtp_target import SmtpRefused, SmtpUnavailable
 from tcma.errors import Invalid
 
@@ -127,20 +126,12 @@ class SesTransport:
         """See `Transport`: a pipe that holds a byte once SES has answered."""
         return self._bell[0], select.POLLIN, time.monotonic() + self.target.longest_transaction
 
-    def begin(
-        self,
-        sender: str,
-        recipient: str,
-        data: bytes,
-        *,
-        before_dot: Callable[[], None],
-        upcoming: Envelope | None = None,
-    ) -> Reply | None:
+    def begin(self, mail: Outgoing) -> Reply | None:
         """Have a thread of this connection ask SES, for boto3 knows no other way to not wait; see `Transport`."""
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, "ses")
             self._bell = os.pipe()
-        self._asked = self._thread.submit(self.send, sender, recipient, data, before_dot=before_dot)
+        self._asked = self._thread.submit(self.send, mail)
         self._asked.add_done_callback(lambda _: os.write(self._bell[1], b"."))
         return None
 
@@ -153,31 +144,23 @@ class SesTransport:
         asked, self._asked = self._asked, None
         return asked.result()
 
-    def send(
-        self,
-        sender: str,
-        recipient: str,
-        data: bytes,
-        *,
-        before_dot: Callable[[], None],
-        upcoming: Envelope | None = None,
-    ) -> Reply:
+    def send(self, mail: Outgoing) -> Reply:
         """Hand over one message; the reply's text holds the MessageId of SES.
 
         `before_dot` is called just before the request. An answer that never came, or an error of the server that
-        leaves open what it did, makes the message unknown. `sender` is SES's own business, `upcoming` does nothing.
+        leaves open what it did, makes the message unknown. The return path is SES's own business, `upcoming` does nothing.
         """
         if self._client is None:
             return Reply(ReplyKind.DEFERRED, None, None, "There is no connection to Amazon SES.", Stage.CONNECT)
         try:
-            address = wire_address(recipient)
+            address = wire_address(mail.envelope.recipient)
         except Invalid as error:
             return Reply(ReplyKind.FAILED, None, "5.1.3", str(error), Stage.RCPT)
         if not address.isascii():
             text = "Amazon SES takes ASCII addresses only, and this address has other characters."
             return Reply(ReplyKind.FAILED, None, "5.6.7", text, Stage.RCPT)
-        request = self._request(address, data)
-        before_dot()
+        request = self._request(address, mail.data)
+        mail.before_dot()
         for wait in (*_WAITS, None):
             reply = self._ask(request)
             if reply is not None:

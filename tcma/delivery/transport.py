@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 from tcma.config import Settings
-from tcma.delivery.reply import Reply
+from tcma.delivery.reply import Outgoing, Reply, Waiting
 from tcma.delivery.ses import SesTransport
-from tcma.delivery.smtp import Envelope, SmtpConnection, Waiting
+from tcma.delivery.smtp import SmtpConnection
 from tcma.delivery.smtp_target import SmtpTarget
 
 
@@ -45,33 +45,17 @@ class Transport(Protocol):
         """Never raises."""
         ...
 
-    def send(
-        self,
-        sender: str,
-        recipient: str,
-        data: bytes,
-        *,
-        before_dot: Callable[[], None],
-        upcoming: Envelope | None = None,
-    ) -> Reply:
+    def send(self, mail: Outgoing) -> Reply:
         """Hand over one message. Only between `before_dot` and the verdict can its fate become unknown."""
         ...
 
-    def begin(
-        self,
-        sender: str,
-        recipient: str,
-        data: bytes,
-        *,
-        before_dot: Callable[[], None],
-        upcoming: Envelope | None = None,
-    ) -> Reply | None:
+    def begin(self, mail: Outgoing) -> Reply | None:
         """What `send` does, as far as it goes without waiting; None where `advance` has to go on with it."""
         ...
 
     @property
     def waits_for(self) -> Waiting:
-        """(file descriptor, event, latest time): when to call `advance`."""
+        """When to call `advance`."""
         ...
 
     def advance(self) -> Reply | None:

@@ -27,7 +27,7 @@ from tcma.config import Settings, settings, use_settings
 from tcma.db import unit_of_work
 from tcma.delivery import engine, senders, services, ses
 from tcma.delivery.models import Delivery
-from tcma.delivery.reply import Reply, ReplyKind, Stage
+from tcma.delivery.reply import Envelope, Outgoing, Reply, ReplyKind, Stage
 from tcma.delivery.senders_states import SenderStatus
 from tcma.delivery.ses import SesTarget, SesTransport
 from tcma.delivery.smtp import SmtpConnection
@@ -165,7 +165,7 @@ def opened(url: str, *, tags: dict[str, str] | None = None, seconds: float = 5.0
 def send(transport: Transport, recipient: str = "a@b.example", data: bytes = MAIL) -> tuple[Reply, int]:
     """(reply, how often `before_dot` was called)"""
     dots: list[None] = []
-    reply = transport.send("back@tcma.example", recipient, data, before_dot=lambda: dots.append(None))
+    reply = transport.send(Outgoing(Envelope("back@tcma.example", recipient), data, lambda: dots.append(None)))
     return reply, len(dots)
 
 
@@ -351,7 +351,7 @@ def test_an_error_at_the_last_moment_sends_nothing(amazon: FakeSes) -> None:
         raise OSError("the disk is full")
 
     with pytest.raises(OSError, match="disk"):
-        transport.send("x@y.example", "a@b.example", MAIL, before_dot=fail)
+        transport.send(Outgoing(Envelope("x@y.example", "a@b.example"), MAIL, before_dot=fail))
     transport.close()
     assert amazon.told == []
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tcma.delivery.message import CrlfBytes
-from tcma.delivery.reply import Reply, ReplyKind, Stage
-from tcma.delivery.smtp import Envelope, SmtpConnection, SmtpTarget, wire_bytes
+from tcma.delivery import smtp
+from tcma.delivery.message import CrlfBytes, WireBytes, wire_address
+from tcma.delivery.reply import Envelope, Outgoing, Reply, ReplyKind, Stage
+from tcma.delivery.smtp import SmtpConnection, SmtpTarget, wire_bytes
 from tests.sinks import Manners, SmtpSink
 
 MAIL = b"Message-ID: <one@test>\r\nSubject: hi\r\n\r\nhello\r\n"
@@ -35,8 +36,16 @@ def connected(manners: Manners | None = None, **options: Any) -> Iterator[tuple[
             connection.close()
 
 
-def send(connection: SmtpConnection, recipient: str, data: bytes = MAIL, **options: Any) -> Reply:
-    return connection.send("back@test.example", recipient, data, **{"before_dot": nothing, **options})
+def send(
+    connection: SmtpConnection,
+    recipient: str,
+    data: bytes = MAIL,
+    *,
+    sender: str = "back@test.example",
+    before_dot: Callable[[], None] = nothing,
+    upcoming: Envelope | None = None,
+) -> Reply:
+    return connection.send(Outgoing(Envelope(sender, recipient), data, before_dot, upcoming))
 
 
 PIPELINING = pytest.mark.parametrize("pipelining", [True, False])
@@ -321,7 +330,7 @@ def test_an_address_cannot_smuggle_a_command(bad: str) -> None:
     with connected() as (sink, connection):
         reply = send(connection, bad)
         assert (reply.kind, reply.stage) == (ReplyKind.FAILED, Stage.RCPT)
-        sender = connection.send(bad or "a\r\nb", "x@y.example", MAIL, before_dot=nothing)
+        sender = send(connection, "x@y.example", sender=bad or "a\r\nb")
         assert (sender.kind, sender.stage) == (ReplyKind.FAILED, Stage.MAIL)
     assert sink.accepted == []
     assert not [command for command in sink.commands if command.startswith("RCPT")]
@@ -329,7 +338,7 @@ def test_an_address_cannot_smuggle_a_command(bad: str) -> None:
 
 def test_an_empty_return_path_is_allowed() -> None:
     with connected() as (sink, connection):
-        assert connection.send("", "a@b.example", MAIL, before_dot=nothing).kind is ReplyKind.SENT
+        assert send(connection, "a@b.example", sender="").kind is ReplyKind.SENT
     assert sink.accepted[0].sender == ""
 
 
@@ -371,6 +380,7 @@ def test_wire_bytes_hold_no_bare_line_end_and_no_lone_dot(data: bytes) -> None:
     restored = b"\r\n".join(line[1:] if line.startswith(b".") else line for line in lines)
     assert restored.rstrip(b"\r\n") == _normal(data).rstrip(b"\r\n")
     assert wire_bytes(CrlfBytes(restored)) == wire
+    assert wire_bytes(WireBytes(wire)) == wire
 
 
 def _normal(data: bytes) -> bytes:
@@ -414,3 +424,22 @@ def test_an_announced_message_that_is_not_seven_bit_after_all_is_not_sent_undecl
         reply = send(connection, "b@example.com", "Subject: x\r\n\r\nZoë\r\n".encode())
         assert (reply.kind, reply.spends_attempt, connection.is_open) == (ReplyKind.DEFERRED, True, False)
         assert [message.recipient for message in sink.accepted] == ["a@example.com"]
+
+
+@given(st.from_regex(rb"250 ?(?:[245]\.[0-9]{1,3}\.[0-9]{1,4})? *[ -~\t\x80-\xff]{0,20}", fullmatch=True))
+def test_the_short_way_to_a_verdict_leads_to_the_same_one(line: bytes) -> None:
+    short = smtp._TAKEN.fullmatch(line + b"\r\n")
+    if short is not None:
+        reply = smtp._verdict(250, [line[4:]], Stage.DOT, good=ReplyKind.SENT)
+        assert short.groups() == (reply.enhanced and reply.enhanced.encode(), reply.text.encode())
+    else:
+        assert line[3:4] != b" " or not line.decode("ascii", "replace").isprintable() or not line.isascii()
+
+
+_address = st.from_regex(r"[a-z.!+-]{1,9}(?:@|a{60}@)[a-z0-9.-]{1,9}(?:x{60}\.x{60}\.x{60}\.?)?", fullmatch=True)
+
+
+@given(_address, _address)
+def test_the_short_way_to_announce_takes_no_address_that_the_long_one_refuses(sender: str, recipient: str) -> None:
+    if smtp._PLAIN_COMMANDS.fullmatch(f"MAIL FROM:<{sender}>\r\nRCPT TO:<{recipient}>\r\nDATA\r\n"):
+        assert (wire_address(sender), wire_address(recipient)) == (sender, recipient)

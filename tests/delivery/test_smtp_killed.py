@@ -19,7 +19,8 @@ _WORKER = """
 import sys, threading
 from pathlib import Path
 from tcma.delivery.journal import Journal
-from tcma.delivery.smtp import Envelope, SmtpConnection, SmtpTarget
+from tcma.delivery.reply import Envelope, Outgoing
+from tcma.delivery.smtp import SmtpConnection, SmtpTarget
 
 folder, name, url = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 shares = [[int(number) for number in share.split(",") if number] for share in sys.argv[4:]]
@@ -32,9 +33,8 @@ def work(share):
     for number, after in zip(share, [*share[1:], None]):
         upcoming = Envelope("b@x.example", f"r{after}@x.example") if after is not None else None
         data = f"Message-ID: <m{number}@x>\\r\\n\\r\\n".encode() + b"x" * 500 + b"\\r\\n"
-        reply = connection.send(
-            "b@x.example", f"r{number}@x.example", data, before_dot=lambda: journal.dot(number), upcoming=upcoming
-        )
+        envelope = Envelope("b@x.example", f"r{number}@x.example")
+        reply = connection.send(Outgoing(envelope, data, lambda: journal.dot(number), upcoming))
         journal.outcome(number, reply)
 
 threads = [threading.Thread(target=work, args=(share,)) for share in shares]

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tcma.delivery.reply import ReplyKind
-from tcma.delivery.smtp import SmtpConnection, SmtpRefused, SmtpTarget, SmtpUnavailable, Tls
+from tcma.delivery.reply import Envelope, Outgoing, ReplyKind
+from tcma.delivery.smtp import SmtpConnection
+from tcma.delivery.smtp_target import SmtpRefused, SmtpTarget, SmtpUnavailable, Tls
 from tcma.errors import Invalid
 from tests.sinks import Manners, SmtpSink, issued_certificate, self_made_certificate
 
@@ -22,11 +23,15 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return self_made_certificate(tmp_path_factory.mktemp("tls"))
 
 
+def outgoing(recipient: str = "anna@example.com", data: bytes = MAIL) -> Outgoing:
+    return Outgoing(Envelope("b@t.example", recipient), data, before_dot=lambda: None)
+
+
 def deliver(url: str) -> ReplyKind:
     connection = SmtpConnection(SmtpTarget.parse(url))
     connection.connect()
     try:
-        return connection.send("b@t.example", "anna@example.com", MAIL, before_dot=lambda: None).kind
+        return connection.send(outgoing()).kind
     finally:
         connection.close()
 
@@ -119,7 +124,7 @@ def test_tls_from_the_start_carries_mail_and_announcements(certificate: tuple[Pa
         )
         connection.connect()
         kinds = [
-            connection.send("b@t.example", f"r{number}@example.com", MAIL * 500, before_dot=lambda: None).kind
+            connection.send(outgoing(f"r{number}@example.com", MAIL * 500)).kind
             for number in range(20)
         ]
         connection.close()
@@ -209,7 +214,7 @@ def test_a_server_that_drips_its_answer_cannot_hold_a_message_past_the_limit() -
         connection = SmtpConnection(target)
         connection.connect()
         started = time.monotonic()
-        reply = connection.send("b@t.example", "a@example.com", MAIL, before_dot=lambda: None)
+        reply = connection.send(outgoing())
         took = time.monotonic() - started
         done.set()
         thread.join()
@@ -239,7 +244,7 @@ def test_a_server_that_speaks_no_smtp_before_the_message_only_defers(answer: byt
         thread.start()
         connection = SmtpConnection(SmtpTarget("127.0.0.1", listener.getsockname()[1], timeout=2))
         connection.connect()
-        reply = connection.send("b@t.example", "a@example.com", MAIL, before_dot=lambda: None)
+        reply = connection.send(outgoing())
         thread.join()
     assert (reply.kind, connection.is_open) == (ReplyKind.DEFERRED, False)
 
@@ -309,7 +314,7 @@ def test_what_the_server_offers_after_tls_is_honoured(tmp_path: Path, pipelining
         connection = SmtpConnection(SmtpTarget.parse(f"{sink.url}?ca_file={authority}"))
         connection.connect()
         for recipient, data in (("a@example.com", eight_bit), ("jösé@example.com", MAIL), ("jösé@müller.example", eight_bit)):
-            assert connection.send("b@t.example", recipient, data, before_dot=lambda: None).kind is ReplyKind.SENT
+            assert connection.send(outgoing(recipient, data)).kind is ReplyKind.SENT
         connection.close()
     assert [(one.recipient, one.options) for one in sink.accepted] == [
         ("a@example.com", "BODY=8BITMIME"), ("jösé@example.com", "SMTPUTF8"),
