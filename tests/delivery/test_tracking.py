@@ -131,8 +131,8 @@ def test_a_forged_link_leaves_nothing_in_the_spool(sent: Sent) -> None:
 
 def test_lines_that_say_the_time_in_iso_8601_are_loaded(sent: Sent) -> None:
     moment = datetime(2031, 2, 3, 4, 5, 6, 789012, tzinfo=UTC)
-    line = {"k": "c", "d": sent.rows[0].id, "l": 1, "t": moment.isoformat(), "a": "", "u": "", "m": "GET", "i": uuid4().hex}
-    tracking.spool().append(line)
+    line = {"k": "c", "d": sent.rows[0].id, "l": 1, "t": moment.isoformat(), "a": "", "u": "", "m": "GET"}
+    tracking.spool().append({**line, "i": uuid4().hex})
     assert tracking.load_hits() == 1
     assert [one.at for one in events_of(sent.launch)] == [moment]
 
