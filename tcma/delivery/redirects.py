@@ -7,17 +7,14 @@ wrong, or finds the delivery and remembers it.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
 from werkzeug.urls import iri_to_uri
 
-from tcma.config import settings
 from tcma.delivery import tracking
 from tcma.delivery.spool import SpoolError
-from tcma.delivery.tracking import Visit
 
 Environ = dict[str, Any]
 Start = Callable[..., Any]
@@ -37,6 +34,7 @@ _HEADERS = (
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Permissions-Policy", "camera=(), microphone=(), geolocation=()"),
 )
+_HSTS = ("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 _uri = lru_cache(maxsize=4096)(iri_to_uri)
 
 
@@ -49,24 +47,30 @@ class Redirects:
     def __call__(self, environ: Environ, start_response: Start) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         if path.startswith(PREFIX) and environ["REQUEST_METHOD"] == "GET" and not environ.get("QUERY_STRING"):
-            destination = _destination(environ, path[len(PREFIX) :])
-            if destination is not None:
-                name = f"{random.getrandbits(64):016x}"
-                headers = [("Location", destination), *_HEADERS, ("X-Request-ID", name)]
-                if environ["wsgi.url_scheme"] == "https":
-                    headers.append(("Strict-Transport-Security", "max-age=31536000; includeSubDomains"))
+            headers = _answer(environ, path[len(PREFIX) :])
+            if headers is not None:
                 start_response("302 FOUND", headers)
-                return [b""]
+                return []
         return self._application(environ, start_response)
 
 
-def _destination(environ: Environ, token: str) -> str | None:
-    """Where the link leads, with the hit on disk; None where the application must look."""
-    if f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST', '')}" != settings().tracking_origin:
-        return None
-    visit = Visit(environ.get("REMOTE_ADDR") or "", environ.get("HTTP_USER_AGENT", ""), "GET")
+def _answer(environ: Environ, token: str) -> list[tuple[str, str]] | None:
+    """The headers that lead on, with the hit on disk; None where the application must look."""
+    scheme = environ["wsgi.url_scheme"]
     try:
-        found = tracking.follow_remembered(token, visit)
+        found = tracking.follow_remembered(
+            token,
+            (scheme, environ.get("HTTP_HOST", "")),
+            environ.get("REMOTE_ADDR") or "",
+            environ.get("HTTP_USER_AGENT", ""),
+        )
     except SpoolError:
         return None  # the application tries again, and answers that it cannot
-    return _uri(found[0]) + found[1] if found else None
+    if found is None:
+        return None
+    address, who, name = found
+    # An answer is called as its hit is, so that who asks about one finds the other.
+    headers = [("Location", _uri(address) + who), *_HEADERS, ("X-Request-ID", name)]
+    if scheme == "https":
+        headers.append(_HSTS)
+    return headers

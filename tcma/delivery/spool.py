@@ -31,6 +31,16 @@ BATCH_LIMIT = 1 << 20
 """Bytes that `Segment.read` takes at a time unless told otherwise, so that memory stays flat."""
 
 _LOADER_LOCK = "loader.lock"
+_pid = os.getpid()
+
+
+def _is_another_process() -> None:
+    global _pid
+    _pid = os.getpid()
+
+
+# So that no hit need ask the kernel whether it is in a forked child.
+os.register_at_fork(after_in_child=_is_another_process)
 
 
 class SpoolError(Exception):
@@ -56,10 +66,13 @@ class Spool:
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Keep one hit, a flat dictionary of JSON values. Raises SpoolError where the disk does not take it."""
-        line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+        self.append_line(json.dumps(record, separators=(",", ":")).encode() + b"\n")
+
+    def append_line(self, line: bytes) -> None:
+        """Keep one hit that is written out: one JSON object in one line, with the LF at its end. Raises SpoolError."""
         with self._lock:
             try:
-                if self._owner != os.getpid():
+                if self._owner != _pid:
                     self._begin_in_this_process()
                 elif self._size >= self._segment_limit:
                     self._next_segment()
@@ -81,7 +94,7 @@ class Spool:
     def close(self) -> None:
         """Let go of the present segment, so that a loader can finish it; a later hit begins another."""
         with self._lock:
-            if self._owner == os.getpid():
+            if self._owner == _pid:
                 os.close(self._handle)
             self._owner, self._handle = 0, -1
 
@@ -91,10 +104,10 @@ class Spool:
             os.close(self._handle)
             self._handle, self._owner = -1, 0
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._writer = f"{os.getpid()}-{secrets.token_hex(8)}"
+        self._writer = f"{_pid}-{secrets.token_hex(8)}"
         self._sequence = 0
         self._next_segment()
-        self._owner = os.getpid()
+        self._owner = _pid
 
     def _next_segment(self) -> None:
         """Open the next file under a name of its own; its lock is ours before the name ends in SUFFIX."""

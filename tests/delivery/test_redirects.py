@@ -87,8 +87,8 @@ def test_a_hit_that_cannot_be_kept_is_not_answered(
     base = settings().tracking_origin
     app.test_client().get(paths[0], base_url=base)
 
-    def full(self: Spool, record: object) -> None:
+    def full(self: Spool, line: bytes) -> None:
         raise SpoolError("The disk is full: the hit could not be kept.")
 
-    monkeypatch.setattr(Spool, "append", full)
+    monkeypatch.setattr(Spool, "append_line", full)
     assert app.test_client().get(paths[0], base_url=base).status_code == 503

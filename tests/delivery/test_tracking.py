@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
+from werkzeug.test import TestResponse
 
-from tcma import events
+from tcma import clock, events
 from tcma.audience import queries as audience_queries
 from tcma.campaigns.models import Launch
 from tcma.config import settings, use_settings
@@ -42,8 +46,8 @@ class Sent:
         with unit_of_work(system_of(self.launch)) as session:
             return mails.mail_as_sent(session, system_of(self.launch), self.launch.id, self.rows[number].id)
 
-    def get(self, url: str, **options: object) -> object:
-        return self.browser.get(url.removeprefix(HERE), base_url=HERE, **options)  # type: ignore[arg-type]
+    def get(self, url: str, **options: Any) -> TestResponse:
+        return self.browser.get(url.removeprefix(HERE), base_url=HERE, **options)
 
 
 @pytest.fixture
@@ -95,6 +99,42 @@ def test_a_link_leads_to_its_stored_destination_and_the_hit_is_loaded_once(sent:
     ]
     counted = totals_of(sent.launch)
     assert (counted.clicks, counted.clickers, counted.machine_clicks) == (1, 1, 0)
+
+
+def test_a_hit_is_stored_as_its_request_says_it_by_either_way(sent: Sent) -> None:
+    """The first hit goes through the application, the second in front of it; nothing that is asked breaks a line."""
+    link = sent.mail().links[0]
+    agent = 'M"\\u0000 {}\x07é\x85' + "x" * 400
+    moment = datetime(2031, 2, 3, 4, 5, 6, 789012, tzinfo=UTC)
+    with clock.at(moment):
+        answers = [
+            sent.get(link.url, headers={"User-Agent": agent}, environ_base={"REMOTE_ADDR": f"192.0.2.{number}"})
+            for number in (1, 2)
+        ]
+    assert [one.status_code for one in answers] == [302, 302]
+    assert tracking.load_hits() == 2
+    found = events_of(sent.launch)
+    assert [(one.at, one.agent, one.method, one.address) for one in found] == [
+        (moment, agent[:300], "GET", f"192.0.2.{number}") for number in (1, 2)
+    ]
+    assert found[1].source_key == answers[1].headers["X-Request-ID"]
+
+
+def test_a_forged_link_leaves_nothing_in_the_spool(sent: Sent) -> None:
+    url = sent.mail().links[0].url
+    sent.get(url)
+    before = [one.path.read_bytes() for one in segments(spool_folder())]
+    for forged in (url[:-1], url[:-1] + ("A" if url[-1] != "A" else "B"), url + "=", url.replace("/r/", "/r/A")):
+        assert sent.get(forged).status_code == 404
+    assert [one.path.read_bytes() for one in segments(spool_folder())] == before
+
+
+def test_lines_that_say_the_time_in_iso_8601_are_loaded(sent: Sent) -> None:
+    moment = datetime(2031, 2, 3, 4, 5, 6, 789012, tzinfo=UTC)
+    line = {"k": "c", "d": sent.rows[0].id, "l": 1, "t": moment.isoformat(), "a": "", "u": "", "m": "GET"}
+    tracking.spool().append({**line, "i": uuid4().hex})
+    assert tracking.load_hits() == 1
+    assert [one.at for one in events_of(sent.launch)] == [moment]
 
 
 def test_a_link_to_the_landing_page_says_who_comes(sent: Sent) -> None:
