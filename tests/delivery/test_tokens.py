@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import hmac
 import string
 from collections.abc import Callable
 
@@ -46,6 +48,16 @@ def test_an_address_tells_its_delivery_in_any_case(purpose: Purpose, delivery_id
     assert wire_address(address) == address
     for spelled in (address, address.upper(), address.title()):
         assert read_address(spelled, purpose=purpose, keys=(KEY,)) == TokenData(delivery_id, 0)
+
+
+@given(ids, st.sets(links, max_size=6), st.binary(max_size=100))
+def test_the_signature_is_what_the_standard_library_says_of_hmac(delivery_id: int, numbers: set[int], key: bytes) -> None:
+    made = tokens.click_tokens(delivery_id, numbers, key=key)
+    assert made == {number: tokens.click_token(delivery_id, number, key=key) for number in numbers}
+    for token in made.values():
+        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        payload, signature = raw[: -tokens.SIGNATURE], raw[-tokens.SIGNATURE :]
+        assert signature == hmac.digest(key, b"click\0" + payload, "sha256")[: tokens.SIGNATURE]
 
 
 def test_the_longest_link_stays_within_70_characters() -> None:
