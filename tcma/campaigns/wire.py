@@ -25,6 +25,7 @@ LONGEST_LINE: Final = 998
 RESERVED: Final = b"=_"
 """No boundary of ours is without it, so a body without it holds none (RFC 2046 §5.1.1)."""
 
+_DOT: Final = re.compile(rb"\n\.")
 _UNUSUAL: Final = re.compile(rb"=_|[\r\n\0]")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9/:.\n_~?#%+,;@-]*")
 """Nothing to escape, nothing to encode, no `=_`."""
@@ -74,10 +75,9 @@ class WireText:
 
 
 def quoted_line(line: bytes) -> bytes:
-    """A line as quoted-printable (RFC 2045 §6.7), its soft line breaks as CRLF, without a dot at the beginning."""
+    """A line as quoted-printable (RFC 2045 §6.7), its soft line breaks as CRLF."""
     # Soft line breaks take the style of those in the input, of which there are none.
-    made = binascii.b2a_qp(line, istext=True).replace(b"\n", b"\r\n")
-    return b"=2E" + made[1:] if made.startswith(b".") else made
+    return binascii.b2a_qp(line, istext=True).replace(b"\n", b"\r\n")
 
 
 def tidy(text: str) -> str:
@@ -181,7 +181,6 @@ class _ReadyText:
     never_empty: tuple[str, ...]
     """Keys that stand alone in a line: where they are empty, lines have to go."""
     is_quoted: bool
-    has_dots: bool
 
     def body(self, values: Values) -> Body | None:
         for key in self.never_empty:
@@ -192,7 +191,9 @@ class _ReadyText:
         if None in found:
             return None
         encoding = b"quoted-printable" if self.is_quoted else b"7bit"
-        return Body(encoding, self.template % tuple(found), self.has_dots)
+        data = self.template % tuple(found)
+        # Looked for in what was made: a soft line break may come before any dot.
+        return Body(encoding, data, data.startswith(b".") or _DOT.search(data) is not None)
 
 
 def _ready_text(shape: Shape) -> tuple[_ReadyText, ...]:
@@ -220,7 +221,6 @@ def _text_as(lines: list[_Line[str]], *, quoted: bool) -> _ReadyText:
         lines=tuple((template_of(line.texts), _getter(line.gaps)) for line in lines if line.gaps),
         never_empty=tuple({key for line in lines if not line.size for key in line.gaps}),
         is_quoted=quoted,
-        has_dots=not quoted and any(line.texts[0].startswith(".") for line in lines),
     )
 
 
@@ -236,7 +236,7 @@ def _tidied(lines: list[_Line[str]]) -> list[_Line[str]]:
 def _filled_quoted(line: str) -> bytes | None:
     if line.isascii() and line.isprintable():
         # Most are links: such a line is its own quoted-printable, and to see that is cheaper than to encode it.
-        if len(line) <= _QUOTED_LINE and "=" not in line and line[-1:] != " " and line[:1] != ".":
+        if len(line) <= _QUOTED_LINE and "=" not in line and line[-1:] != " " and line != ".":
             return line.encode()
     elif _UNUSUAL_LINE.search(line):
         return None
@@ -244,7 +244,7 @@ def _filled_quoted(line: str) -> bytes | None:
 
 
 def _filled_clear(line: str) -> bytes | None:
-    if not line.isascii() or len(line) > LONGEST_LINE or line.startswith(".") or _UNUSUAL_LINE.search(line):
+    if not line.isascii() or len(line) > LONGEST_LINE or _UNUSUAL_LINE.search(line):
         return None
     return line.encode()
 

@@ -24,6 +24,8 @@ from tcma.delivery.reply import Reply
 from tcma.delivery.states import DeliveryStatus
 
 CHUNK = 500
+FIRST_CHUNK = 100
+"""A lane's first claim is small: nothing leaves before it is there."""
 LEASE = timedelta(minutes=10)
 
 
@@ -57,12 +59,12 @@ class Desk:
     worker: str
     lease: timedelta = LEASE
 
-    def claim(self) -> tuple[list[Claimed], int]:
-        """Up to CHUNK due deliveries, and how many were suppressed instead; none where the launch is not sending."""
+    def claim(self, *, most: int = CHUNK) -> tuple[list[Claimed], int]:
+        """Up to `most` due deliveries, and how many were suppressed instead; none where the launch is not sending."""
         suppressed = 0
         while True:
             with unit_of_work(self.actor) as session:
-                found = self._take(session)
+                found = self._take(session, most=most)
             suppressed += found.suppressed
             # Where all that was found must wait, others may be due behind it.
             if found.claimed or not found.seen:
@@ -95,7 +97,7 @@ class Desk:
         with unit_of_work(self.actor) as session:
             pacing.note_health(session, pacing.provider_name())
 
-    def _take(self, session: Session) -> _Found:
+    def _take(self, session: Session, *, most: int) -> _Found:
         now = clock.now()
         launch = campaign_queries.get_launch(session, self.actor, self.launch_id)
         session.refresh(launch, ["status"])
@@ -108,7 +110,7 @@ class Desk:
                 Delivery.launch_id == self.launch_id, Delivery.status == DeliveryStatus.PENDING, Delivery.due_at <= now
             )
             .order_by(Delivery.due_at, Delivery.id)
-            .limit(CHUNK)
+            .limit(most)
             .with_for_update(skip_locked=True)
         ).all()
         late = pacing.late_after(launch)

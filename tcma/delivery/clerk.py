@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import TypeVar
 
 from tcma.db import Contexts
-from tcma.delivery.claiming import Claimed, Desk
+from tcma.delivery.claiming import CHUNK, FIRST_CHUNK, Claimed, Desk
 from tcma.delivery.journal import Journal
 from tcma.delivery.reply import Reply
 
@@ -38,6 +39,7 @@ class Clerk:
         self._thread = ThreadPoolExecutor(1, "clerk")
         self._claiming: Future[tuple[list[Claimed], int]] | None = None
         self._recording: Future[None] | None = None
+        self._most = FIRST_CHUNK
         self.suppressed = 0
 
     def __enter__(self) -> Clerk:
@@ -53,7 +55,8 @@ class Clerk:
     def send_for_more(self) -> None:
         """Begin to claim, unless that is under way."""
         if self._claiming is None:
-            self._claiming = self._submit(self._desk.claim)
+            self._claiming = self._submit(partial(self._desk.claim, most=self._most))
+            self._most = CHUNK
 
     def rows(self, *, wait: bool) -> list[Claimed] | None:
         """The rows that were sent for; None while they are not there yet, or nobody was sent."""

@@ -28,6 +28,7 @@ TEXT = (
 SEVERAL = st.sampled_from(
     ["", "Anna", "Jürgen & Söhne", "=_x", ".", ".x", "名前", "x" * 400, "a\nb", "a\rb", "a\0b", "a b ", "1=2"]
 )
+DOTTED = st.text(alphabet=". wé=", max_size=350)
 LINKS = st.sampled_from(
     ["https://t.example/r/Abc_-9", "https://t.example/?a=1&b=2", "https://t.example/" + "x" * 300, "a\nb", ""]
 )
@@ -146,6 +147,19 @@ def test_it_is_known_whether_a_line_may_begin_with_a_dot(source: str, has_dots: 
         found = html(source, values_of(name))
         assert found is not None
         assert found.has_dots is has_dots
+
+
+@pytest.mark.parametrize("more", ["", "für "])
+@pytest.mark.parametrize("length", range(66, 82))
+def test_a_soft_line_break_before_a_dot_is_seen(more: str, length: int) -> None:
+    own = f"{more}{'w' * length}. And more, so that the line has to be broken more than once. And once more."
+    for source, name in ((own, ""), ("{{ contact.first_name }}", own), (".{{ contact.first_name }}", own)):
+        found = WireText(program(source, escape=False)).body(values_of(name))
+        assert found is not None
+        check_lines(found)
+        if found.encoding == b"quoted-printable":
+            assert max(map(len, found.data.split(b"\r\n"))) <= 76
+            assert quopri.decodestring(found.data) == (source.replace("{{ contact.first_name }}", name) + "\r\n").encode()
 
 
 def test_text_leaves_no_gap_where_something_is_missing() -> None:

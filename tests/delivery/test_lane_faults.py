@@ -171,13 +171,13 @@ def test_a_connection_that_is_long_in_opening_keeps_no_other_waiting(
         claim, connect = Desk.claim, SmtpConnection.connect
         all_sent, first = threading.Event(), threading.Lock()
 
-        def by_and_by(self: Desk) -> tuple[list[Claimed], int]:
+        def by_and_by(self: Desk, *, most: int) -> tuple[list[Claimed], int]:
             # Nothing is left to do when the next rows come.
             for _ in range(500):
                 if len(sink.accepted) == claimed[0]:
                     break
                 threading.Event().wait(0.01)
-            found, suppressed = claim(self)
+            found, suppressed = claim(self, most=most)
             claimed[0] += len(found)
             if len(sink.accepted) == 90:
                 all_sent.set()
@@ -191,7 +191,8 @@ def test_a_connection_that_is_long_in_opening_keeps_no_other_waiting(
             raise SmtpUnavailable("No connection: timed out.")
 
         claimed, gave_up = [0], list[bool]()
-        monkeypatch.setattr("tcma.delivery.claiming.CHUNK", 30)
+        monkeypatch.setattr("tcma.delivery.clerk.FIRST_CHUNK", 30)
+        monkeypatch.setattr("tcma.delivery.clerk.CHUNK", 30)
         monkeypatch.setattr(Desk, "claim", by_and_by)
         monkeypatch.setattr(SmtpConnection, "connect", one_at_once)
         assert engine.run_lane(launch.partner_id, launch.id).sent == 90
