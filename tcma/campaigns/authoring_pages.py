@@ -15,6 +15,7 @@ from tcma.campaigns import queries, services, showing, slots, starter
 from tcma.campaigns.blueprint import Page, bp, document
 from tcma.campaigns.forms import (
     ContentForm,
+    DraftForm,
     LandingForm,
     NewForm,
     ReasonForm,
@@ -28,10 +29,15 @@ from tcma.campaigns.problems import MarkupError, errors
 from tcma.campaigns.states import CampaignStatus
 from tcma.csvfile import Cell, write_csv
 from tcma.db import bind, db, unit_of_work
-from tcma.errors import Invalid
+from tcma.errors import Invalid, Stale
 
 PAGE = 50
 TABS = ("content", "slots", "landing", "rules", "versions", "results")
+SAVED = {
+    "content": ("subject", "preheader", "mjml"), "slots": ("slots",), "landing": ("landing",),
+    "rules": ("name", "goal", "summary", "effort_minutes", "begins_on", "ends_on"),
+}  # fmt: skip
+"""What each tab of the draft saves."""
 
 
 def as_author() -> None:
@@ -143,6 +149,8 @@ def campaign_page(found: Campaign, tab: str, **forms: Any) -> Page:
     """One tab of a campaign; `forms` holds the one that came back with faults."""
     given = forms.get("form")
     form = given or _empty_form(found, tab)
+    if given is None and tab in SAVED:
+        form.seen.data = services.part_mark(found, SAVED[tab])
     problems = showing.problems(found)
     values: dict[str, Any] = {"problems": problems, "faults": len(errors(problems))}
     if tab == "content":
@@ -219,11 +227,17 @@ def campaign_content(campaign_id: UUID) -> Page:
     if form.validate():
         try:
             with unit_of_work(g.actor) as session:
-                found = services.save_draft(session, g.actor, campaign_id, **fields)
+                found = services.save_draft(session, g.actor, campaign_id, seen=form.seen.data, **fields)
             if live:
                 return _compiled(found)
             flash(_("Saved."), "success")
             return redirect(url_for("campaigns.campaign", campaign_id=campaign_id), 303)
+        except Stale:
+            mark = put_overtaken(form, campaign_id, "content")
+            if live:
+                return render_template(
+                    "campaigns/compiled.html", unsaved=form.form_errors, problems=[], instead=mark, campaign_id=campaign_id
+                )
         except Invalid as wrong:
             if live:
                 return render_template("campaigns/compiled.html", unsaved=list(wrong.fields.values()), problems=[])
@@ -231,8 +245,24 @@ def campaign_content(campaign_id: UUID) -> Page:
     return campaign_page(queries.get_campaign(db.session, g.actor, campaign_id), "content", form=form)
 
 
+def put_overtaken(form: DraftForm, campaign_id: UUID, tab: str) -> str:
+    """Say on a form who was quicker; the next time it is sent it takes their place. What the part holds now."""
+    found = queries.get_campaign(db.session, g.actor, campaign_id)
+    edits = [one for one in history(found) if one["icon"] == "pencil"]
+    who = edits[0]["who"] if edits else _("Somebody else")
+    form.form_errors.append(
+        _("%(who)s changed this while you had it open, so yours is not saved. Save again to put yours in its place, "
+          "or open the page in a second window to see both.", who=who)
+    )  # fmt: skip
+    form.seen.data = services.part_mark(found, SAVED[tab])
+    return str(form.seen.data)
+
+
 def _compiled(found: Campaign) -> str:
-    return render_template("campaigns/compiled.html", problems=showing.problems(found), campaign=found, unsaved=[], saved=True)
+    mark = services.part_mark(found, SAVED["content"])
+    return render_template(
+        "campaigns/compiled.html", problems=showing.problems(found), campaign=found, unsaved=[], saved=True, mark=mark
+    )
 
 
 @bp.get("/campaigns/<uuid:campaign_id>/preview")
@@ -268,14 +298,16 @@ def campaign_slots(campaign_id: UUID) -> Page:
         return campaign_page(found, "slots", form=form)
     if deed.startswith("remove-"):
         kept = [entry.data for number, entry in enumerate(form.slots.entries) if deed != f"remove-{number}"]
-        return campaign_page(found, "slots", form=SlotsForm(formdata=None, data={"slots": kept}))
+        return campaign_page(found, "slots", form=SlotsForm(formdata=None, data={"slots": kept, "seen": form.seen.data}))
     if form.validate():
         try:
             with unit_of_work(g.actor) as session:
                 defined = [entry.form.as_slot() for entry in form.slots.entries]
-                services.save_draft(session, g.actor, campaign_id, slots=defined)
+                services.save_draft(session, g.actor, campaign_id, seen=form.seen.data, slots=defined)
             flash(_("Slots saved."), "success")
             return redirect(url_for("campaigns.campaign", campaign_id=campaign_id, tab="slots"), 303)
+        except Stale:
+            put_overtaken(form, campaign_id, "slots")
         except Invalid as wrong:
             form.put_slot_faults(wrong)
             found = queries.get_campaign(db.session, g.actor, campaign_id)
@@ -294,8 +326,7 @@ def campaign_landing(campaign_id: UUID) -> Page:
 def campaign_rules(campaign_id: UUID) -> Page:
     as_author()
     form = RulesForm()
-    names = ("name", "goal", "summary", "effort_minutes", "begins_on", "ends_on")
-    return _saved(campaign_id, "rules", form, **{name: form[name].data for name in names})
+    return _saved(campaign_id, "rules", form, **{name: form[name].data for name in SAVED["rules"]})
 
 
 def _saved(campaign_id: UUID, tab: str, form: LandingForm | RulesForm, **fields: Any) -> Page:
@@ -305,11 +336,13 @@ def _saved(campaign_id: UUID, tab: str, form: LandingForm | RulesForm, **fields:
     if form.validate():
         try:
             with unit_of_work(g.actor) as session:
-                services.save_draft(session, g.actor, campaign_id, **fields)
+                services.save_draft(session, g.actor, campaign_id, seen=form.seen.data, **fields)
             if auto:
                 return Response(status=204)
             flash(_("Saved."), "success")
             return redirect(url_for("campaigns.campaign", campaign_id=campaign_id, tab=tab), 303)
+        except Stale:
+            put_overtaken(form, campaign_id, tab)
         except Invalid as wrong:
             put_faults(form, wrong)
     if auto:

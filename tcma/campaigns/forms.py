@@ -58,7 +58,13 @@ class NewForm(FlaskForm):  # type: ignore[misc]
     name = StringField(_l("Name"), description=_l("Partners see it in their catalogue."))
 
 
-class ContentForm(FlaskForm):  # type: ignore[misc]
+class DraftForm(FlaskForm):  # type: ignore[misc]
+    """A part of a campaign's draft; `seen` tells what the part held when the author began."""
+
+    seen = HiddenField()
+
+
+class ContentForm(DraftForm):
     subject = StringField(_l("Subject"))
     preheader = StringField(_l("Preheader"), description=_l("What inboxes show after the subject."))
     mjml = TextAreaField(_l("Source (MJML)"))
@@ -93,7 +99,7 @@ def slot_data(slot: SlotDef) -> dict[str, Any]:
     return {**slot.to_json(), "choices": " | ".join(slot.choices)}
 
 
-class SlotsForm(FlaskForm):  # type: ignore[misc]
+class SlotsForm(DraftForm):
     slots = FieldList(FormField(SlotForm), max_entries=60)
 
     def put_slot_faults(self, wrong: Invalid) -> None:
@@ -111,7 +117,7 @@ class SlotsForm(FlaskForm):  # type: ignore[misc]
             self.slots.errors = [entry.errors for entry in self.slots.entries]
 
 
-class LandingForm(FlaskForm):  # type: ignore[misc]
+class LandingForm(DraftForm):
     headline = StringField(_l("Headline"))
     intro = TextAreaField(_l("Text"), description=_l("Slots may stand here too: {{ slot.name }}"))
     fields = SelectMultipleField(
@@ -122,7 +128,7 @@ class LandingForm(FlaskForm):  # type: ignore[misc]
     thank_you = TextAreaField(_l("After sending"))
 
 
-class RulesForm(FlaskForm):  # type: ignore[misc]
+class RulesForm(DraftForm):
     name = StringField(_l("Name"))
     goal = StringField(_l("Goal"), description=_l("What a partner gains by it, in one line."))
     summary = TextAreaField(_l("Summary"), description=_l("Whom it suits and what happens."))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -50,13 +51,24 @@ def create_from_starter(session: Session, actor: Actor, starter_name: str) -> Ca
     )  # fmt: skip
 
 
-def save_draft(session: Session, actor: Actor, campaign_id: UUID, **fields: Any) -> Campaign:
+def part_mark(campaign: Campaign, fields: Iterable[str]) -> str:
+    """What these fields of a draft hold now, in 16 hexadecimal digits."""
+    held = json.dumps({name: getattr(campaign, name) for name in sorted(fields)}, sort_keys=True, default=str)
+    return hashlib.sha256(held.encode()).hexdigest()[:16]
+
+
+def save_draft(
+    session: Session, actor: Actor, campaign_id: UUID, *, seen: str | None = None, **fields: Any
+) -> Campaign:
     """Change the draft: name, goal, summary, effort_minutes, begins_on, ends_on, subject, preheader, mjml, slots, landing.
 
-    What does not compile yet may be saved; `check_draft` says what to mend before publishing.
+    What does not compile yet may be saved; `check_draft` says what to mend before publishing. `seen` is the `part_mark`
+    of these fields that the author began with. Raises Stale where they have changed since, Invalid, Forbidden.
     """
     actor.require(Permission.CAMPAIGN_MANAGE)
     campaign = queries.get_campaign(session, actor, campaign_id, lock=True)
+    if seen and seen != part_mark(campaign, fields):
+        raise Stale()
     _fill(campaign, fields)
     session.flush()
     audit.record(session, actor, "campaign.edit", campaign, after={"fields": " ".join(sorted(fields))})

@@ -145,6 +145,66 @@ def test_landing_page_and_rules_are_saved_and_refused_with_words(cast: Cast, cam
     assert "New name" in sheet.text
 
 
+def seen_in(page: str) -> str:
+    """What the form of a page says that its author began with."""
+    found = re.search(r'<input[^>]*name="seen"[^>]*value="([0-9a-f]{16})"', page)
+    assert found is not None
+    return found[1]
+
+
+@pytest.mark.parametrize(
+    ("tab", "path", "first", "second"),
+    [
+        ("content", "content", {"subject": "Mine", "mjml": "<mjml/>"}, {"subject": "Theirs", "mjml": "<mjml/>"}),
+        ("rules", "rules", {"name": "Mine"}, {"name": "Theirs"}),
+        ("landing", "landing", {"headline": "Mine", "button": "x"}, {"headline": "Theirs", "button": "x"}),
+        ("slots", "slots", {"slots-0-name": "a", "slots-0-label": "Mine", "slots-0-kind": "text", "do": "save"},
+         {"slots-0-name": "a", "slots-0-label": "Theirs", "slots-0-kind": "text", "do": "save"}),
+    ],
+)  # fmt: skip
+def test_of_two_authors_the_second_is_told_and_decides(
+    cast: Cast, campaign: Campaign, tab: str, path: str, first: dict[str, str], second: dict[str, str]
+) -> None:
+    one, other = cast.client(cast.vendor_admin), cast.client(cast.vendor_marketer)
+    page = f"/campaigns/{campaign.id}"
+    seen = seen_in(one.get(f"{page}?tab={tab}", base_url=BASE).text)
+    assert seen == seen_in(other.get(f"{page}?tab={tab}", base_url=BASE).text)
+    assert one.post(f"{page}/{path}", data={**first, "seen": seen}, base_url=BASE).status_code == 303
+    late = other.post(f"{page}/{path}", data={**second, "seen": seen}, base_url=BASE)
+    assert late.status_code == 422
+    assert f"{cast.vendor_admin.name} changed this while you had it open" in late.text
+    assert "Theirs" in late.text
+    assert "Mine" in one.get(f"{page}?tab={tab}", base_url=BASE).text
+    again = other.post(f"{page}/{path}", data={**second, "seen": seen_in(late.text)}, base_url=BASE)
+    assert again.status_code == 303
+    assert "Theirs" in one.get(f"{page}?tab={tab}", base_url=BASE).text
+
+
+def test_other_parts_of_the_draft_may_change_meanwhile(cast: Cast, campaign: Campaign) -> None:
+    browser, page = cast.client(cast.vendor_marketer), f"/campaigns/{campaign.id}"
+    seen = seen_in(browser.get(page, base_url=BASE).text)
+    assert browser.post(f"{page}/rules", data={"name": "Another name"}, base_url=BASE).status_code == 303
+    data = {"subject": "Hello", "preheader": "", "mjml": campaign.mjml, "seen": seen}
+    assert browser.post(f"{page}/content", data=data, base_url=BASE).status_code == 303
+
+
+def test_who_types_on_is_not_overtaken_by_their_own_saving(cast: Cast, campaign: Campaign) -> None:
+    browser, page = cast.client(cast.vendor_marketer), f"/campaigns/{campaign.id}"
+    typing = {"HX-Request": "true"}
+    data = {"subject": "One", "preheader": "", "mjml": campaign.mjml, "seen": seen_in(browser.get(page, base_url=BASE).text)}
+    first = browser.post(f"{page}/content", data=data, headers=typing, base_url=BASE)
+    data = {**data, "subject": "One two", "seen": seen_in(first.text)}
+    second = browser.post(f"{page}/content", data=data, headers=typing, base_url=BASE)
+    assert "Draft saved." in second.text
+    overtaken = browser.post(f"{page}/content", data={**data, "subject": "Late"}, headers=typing, base_url=BASE)
+    assert "Save mine in its place" in overtaken.text
+    assert "Draft saved." not in overtaken.text
+    instead = re.search(r'"seen": "([0-9a-f]{16})"', overtaken.text)
+    assert instead is not None
+    data = {**data, "subject": "Late", "seen": instead[1]}
+    assert "Draft saved." in browser.post(f"{page}/content", data=data, headers=typing, base_url=BASE).text
+
+
 def test_versions_show_what_changed(cast: Cast, campaign: Campaign) -> None:
     browser, page = cast.client(cast.vendor_marketer), f"/campaigns/{campaign.id}"
     data = {"subject": "A new subject", "preheader": "", "mjml": campaign.mjml}
