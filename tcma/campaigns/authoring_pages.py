@@ -233,7 +233,7 @@ def campaign_content(campaign_id: UUID) -> Page:
             flash(_("Saved."), "success")
             return redirect(url_for("campaigns.campaign", campaign_id=campaign_id), 303)
         except Stale:
-            mark = put_overtaken(form, campaign_id, "content")
+            mark = put_overtaken(form, campaign_id, "content", live=live)
             if live:
                 return render_template(
                     "campaigns/compiled.html", unsaved=form.form_errors, problems=[], instead=mark, campaign_id=campaign_id
@@ -245,15 +245,19 @@ def campaign_content(campaign_id: UUID) -> Page:
     return campaign_page(queries.get_campaign(db.session, g.actor, campaign_id), "content", form=form)
 
 
-def put_overtaken(form: DraftForm, campaign_id: UUID, tab: str) -> str:
-    """Say on a form who was quicker; the next time it is sent it takes their place. What the part holds now."""
+def put_overtaken(form: DraftForm, campaign_id: UUID, tab: str, *, live: bool = False) -> str:
+    """Say on a form who was quicker; the next time it is sent it takes their place. What the part holds now.
+
+    With `live` the page has a button for that, for what saves itself must not.
+    """
     found = queries.get_campaign(db.session, g.actor, campaign_id)
     edits = [one for one in history(found) if one["icon"] == "pencil"]
     who = edits[0]["who"] if edits else _("Somebody else")
     form.form_errors.append(
-        _("%(who)s changed this while you had it open, so yours is not saved. Save again to put yours in its place, "
-          "or open the page in a second window to see both.", who=who)
-    )  # fmt: skip
+        _("%(who)s changed this while you had it open, so yours is not saved. Open it in a second window to see both.", who=who)
+    )
+    if not live:
+        form.form_errors.append(_("Save again to put yours in its place."))
     form.seen.data = services.part_mark(found, SAVED[tab])
     return str(form.seen.data)
 
