@@ -22,6 +22,7 @@ ELEVATED = {
     "audience/counts.py": 1,
     "audience/imports.py": 1,
     "audience/leftovers.py": 2,
+    "delivery/claiming.py": 1,
     "delivery/deliverability.py": 1,
     "delivery/metrics.py": 1,
     "delivery/preferences.py": 2,

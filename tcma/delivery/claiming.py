@@ -17,7 +17,7 @@ from tcma.audience import queries as audience_queries
 from tcma.campaigns import queries as campaign_queries
 from tcma.campaigns.models import Launch
 from tcma.campaigns.states import LaunchStatus
-from tcma.db import among, unit_of_work
+from tcma.db import among, elevated, unit_of_work
 from tcma.delivery import pacing, settling
 from tcma.delivery.models import Delivery
 from tcma.delivery.reply import Reply
@@ -91,6 +91,15 @@ class Desk:
         """Tell all lanes that the provider takes no mail; until when none of them tries."""
         with unit_of_work(self.actor) as session:
             return pacing.note_trouble(session, pacing.provider_name(), error)
+
+    def others_at_work(self) -> bool:
+        """Whether another lane holds deliveries, of whichever launch: all of them use one provider."""
+        with unit_of_work(self.actor) as session, elevated(session, "lanes of all tenants share the provider"):
+            held = select(Delivery.id).where(
+                Delivery.status == DeliveryStatus.SENDING, Delivery.worker != self.worker,
+                Delivery.lease_until > clock.now(),
+            )  # fmt: skip
+            return session.scalar(held.limit(1)) is not None
 
     def health(self) -> None:
         """Tell all lanes that the provider takes mail."""

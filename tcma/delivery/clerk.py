@@ -76,6 +76,10 @@ class Clerk:
         self._recording = self._submit(lambda: self._record(results))
         return True
 
+    def others_at_work(self) -> bool:
+        """Whether other lanes hold deliveries now; waits for the database."""
+        return self._submit(self._desk.others_at_work).result()
+
     def note_health(self) -> None:
         """Tell all lanes that the provider answers."""
         self._submit(self._desk.health)

@@ -225,6 +225,10 @@ class Lane:
             log.info("fewer_connections", error=refusal)
             self._wires = others
             wire.transport.close()
+        elif self._clerk.others_at_work():
+            # One lane more than the server takes is no trouble either. If it is more than that, the last lane says so.
+            log.info("fewer_lanes", error=refusal)
+            self._is_over = True
         else:
             log.warning("provider_trouble", error=refusal)
             self._trouble = refusal

@@ -15,6 +15,7 @@ from tcma.campaigns.models import Launch
 from tcma.config import settings, use_settings
 from tcma.db import unit_of_work
 from tcma.delivery import engine, pacing, preflight, queries, services
+from tcma.delivery.claiming import Desk
 from tcma.delivery.models import Delivery
 from tcma.delivery.models_pacing import ProviderBreaker
 from tcma.delivery.queries import Totals
@@ -166,6 +167,25 @@ def test_a_provider_in_trouble_rests_for_all_lanes_and_longer_each_time(sink: Sm
         with unit_of_work(system_of(launch)) as session:
             assert session.get(ProviderBreaker, pacing.provider_name(), populate_existing=True) is None
     assert {one.attempts for one in rows_of(launch)} == {1}
+
+
+def test_a_lane_more_than_the_server_takes_opens_no_breaker(sink: SmtpSink, cast: Cast) -> None:
+    with clock.at(MONDAY):
+        elsewhere = make_started(cast, contacts=2)
+        busy = Desk(system_of(elsewhere), elsewhere.id, "another.lane")
+        assert len(busy.claim()[0]) == 2
+        launch = make_started(cast, contacts=3)
+        sink.manners.banner = "421 4.7.0 too many connections"
+        assert run(launch).sent == 0
+        assert totals_of(launch) == Totals(planned=3, pending=3)
+        with unit_of_work(system_of(launch)) as session:
+            assert pacing.shut_until(session, pacing.provider_name()) is None
+    # Whoever held those rows is gone, and nobody is let in any more.
+    with clock.at(MONDAY + busy.lease + timedelta(seconds=1)):
+        assert run(launch).sent == 0
+        with unit_of_work(system_of(launch)) as session:
+            assert pacing.shut_until(session, pacing.provider_name()) is not None
+    assert {one.attempts for one in rows_of(launch)} == {0}
 
 
 def test_only_the_partner_and_only_before_the_start_sets_the_hours(sink: SmtpSink, cast: Cast) -> None:
