@@ -270,14 +270,10 @@ class _Maker:
             case nodes.CondExpr(test=test, expr1=first, expr2=second):
                 # A missing else writes nothing.
                 return self._branch(test, scope, lambda: write(first), lambda: write(second) if second else [])
-            case (
-                nodes.Or(left=left, right=right) | nodes.Filter(name="default", node=nodes.Expr() as left, args=[right])
-            ):
-                return self._branch(left, scope, lambda: write(left), lambda: write(right))
-            case nodes.And(left=left, right=right):
-                return self._branch(left, scope, lambda: write(right), lambda: write(left))
-            case nodes.Filter(name="default", node=nodes.Expr() as left, args=[]):
-                return self._branch(left, scope, lambda: write(left), lambda: [])
+            case nodes.Or() | nodes.Filter(name="default"):
+                return self._first(_choices(node), scope, holds=True)
+            case nodes.And():
+                return self._first(_conditions(node), scope, holds=False)
             case nodes.Getattr(node=nodes.Name(name=root), attr=name) if flat(root, name) in self._pieces:
                 pieces = self._pieces[flat(root, name)]
                 return [self._link(one) if isinstance(one, int) else self._fixed(one) for one in pieces]
@@ -285,6 +281,14 @@ class _Maker:
         if isinstance(term, _Known):
             return [self._fixed(str(escape(term.value)) if self._escape else str(term.value))]
         return [_Gap(self._key(term))]
+
+    def _first(self, choices: list[nodes.Expr], scope: _Scope, *, holds: bool) -> list[_Step]:
+        """Writes the first of several values that holds, or does not hold; the last where there is none."""
+        first, *others = choices
+        if not others:
+            return self._written(first, scope)
+        found, further = partial(self._written, first, scope), partial(self._first, others, scope, holds=holds)
+        return self._branch(first, scope, *((found, further) if holds else (further, found)))
 
     def _link(self, number: int) -> _Gap:
         return _Gap(flat("link", f"l{number}"))
@@ -337,6 +341,24 @@ class _Maker:
             # Only whether there is any counts here: `_written` writes it.
             return _Known("".join(one for one in self._pieces[key] if isinstance(one, str)))
         return _Field(key)
+
+
+# A chain is taken apart as a whole: each value is then looked at once, however long it is.
+def _choices(node: nodes.Expr) -> list[nodes.Expr]:
+    """The values of which `or` and default take the first that holds, or the last."""
+    match node:
+        case nodes.Or(left=left, right=right):
+            return [*_choices(left), *_choices(right)]
+        case nodes.Filter(name="default", node=nodes.Expr() as left, args=args):
+            return [*_choices(left), *(_choices(args[0]) if args else [nodes.Const("")])]
+    return [node]
+
+
+def _conditions(node: nodes.Expr) -> list[nodes.Expr]:
+    """The values of which `and` takes the first that does not hold, or the last."""
+    if isinstance(node, nodes.And):
+        return [*_conditions(node.left), *_conditions(node.right)]
+    return [node]
 
 
 def _applied(function: Callable[..., Any], *terms: _Term) -> _Term:

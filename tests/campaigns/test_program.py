@@ -189,3 +189,25 @@ def test_an_if_may_go_on_for_hundreds_of_elifs() -> None:
 def test_a_pair_is_written_as_jinja_writes_it() -> None:
     template = '{% for pair in [("One", 1), ["Two", 2]] %}{{ pair }}{% endfor %}'
     assert run(template).render({}) == oracle(template, {}, escape=True)
+
+
+@pytest.mark.parametrize("link", [" or ", " and ", "|default(", "|default|default("])
+def test_each_value_of_a_chain_is_looked_at_once(link: str) -> None:
+    names = ["city", "company", "country", "email", "first_name", "last_name"]
+
+    def chain(fields: list[str]) -> str:
+        last = ")" * (len(fields) - 1) if link.endswith("(") else ""
+        return "{{ " + link.join(f"contact.{name}" for name in fields) + last + " }}"
+
+    program = run(chain(names))
+    for number in range(1 << len(names)):
+        values = {("contact", name): name if number >> place & 1 else "" for place, name in enumerate(names)}
+        given = {flat(*name): value for name, value in values.items()}
+        assert program.render(given) == oracle(chain(names), values, escape=True)
+    assert run("{{ contact.city" + "|default" * 45 + " }}")._computed == ()
+    assert run(chain(names * 3))._computed == ()
+
+
+def test_a_chain_of_the_greatest_length_is_read() -> None:
+    nested = "{% if contact.city %}" * 12 + "{{ contact.city or " + "'' or " * 63 + "1 }}" + "{% endif %}" * 12
+    assert run(nested).render({"contact__city": "Bremen"}) == "Bremen"
