@@ -314,6 +314,8 @@ class _Checker:
 def _check_truncate(node: nodes.Filter) -> None:
     given = dict(zip(("length", "end"), node.args, strict=False)) | {p.key: p.value for p in node.kwargs}
     length, end = given.get("length", nodes.Const(60)), given.get("end", nodes.Const(""))
+    if len(given) < len(node.args) + len(node.kwargs):
+        raise Refusal("truncate is told the same thing twice.", "Write it like |truncate(40).")
     number = length.value if isinstance(length, nodes.Const) else None
     if type(number) is not int or not 1 <= number <= 1000:
         raise Refusal("truncate needs a whole number from 1 to 1000.", "Write it like |truncate(40).")

@@ -23,7 +23,10 @@ Values = Mapping[str, Any]
 Made = TypeVar("Made")
 
 MOST_SHAPES: Final = 256
-"""Kept a program. More than readers usually make, and few enough for any memory."""
+"""Kept a program, more than readers usually make; and no more than `MOST_TEXT` characters of them."""
+
+MOST_TEXT: Final = 32 * 1024 * 1024
+"""A mail may have a million: so many in all its shapes would be too much for a small machine."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,15 +97,21 @@ class Shapes(Generic[Made]):
         self._program = program
         self._make = make
         self._made: dict[tuple[bool, ...], Made] = {}
+        self._size = 0
 
     def of(self, values: Values) -> tuple[Made, Values]:
         """What was made of the shape that these values decide on, and the values for its gaps."""
         decisions, values = self._program.decided(values)
-        made = self._made.get(decisions)
-        if made is None:
-            if len(self._made) >= MOST_SHAPES:
-                self._made.clear()
-            made = self._made[decisions] = self._make(self._program.shape(decisions))
+        try:
+            return self._made[decisions], values
+        except KeyError:
+            shape = self._program.shape(decisions)
+        size = sum(map(len, shape.texts))
+        self._size += size
+        if len(self._made) >= MOST_SHAPES or self._size > MOST_TEXT:
+            self._made.clear()
+            self._size = size
+        made = self._made[decisions] = self._make(shape)
         return made, values
 
 
@@ -223,14 +232,18 @@ class _Maker:
         return steps
 
     def _if(self, node: nodes.If, scope: _Scope) -> list[_Step]:
-        otherwise = node.else_
-        if node.elif_:
-            first, *others = node.elif_
-            otherwise = [nodes.If(first.test, first.body, others, node.else_)]
-        assert isinstance(node.test, nodes.Expr)
-        return self._branch(
-            node.test, scope, lambda: self.statements(node.body, scope), lambda: self.statements(otherwise, scope)
-        )
+        cases, last = [(one.test, one.body) for one in (node, *node.elif_)], node.else_
+        for place, (test, body) in enumerate(cases):
+            term = self._term(test, scope)
+            if isinstance(term, _Known) and term.value:
+                cases, last = cases[:place], body
+                break
+        steps = self.statements(last, scope)
+        # From the last to the first: there may be hundreds, each of them the `else` of the one before.
+        for test, body in reversed(cases):
+            assert isinstance(test, nodes.Expr)
+            steps = self._branch(test, scope, partial(self.statements, body, scope), partial(list, steps))
+        return steps
 
     def _branch(
         self,
@@ -257,14 +270,10 @@ class _Maker:
             case nodes.CondExpr(test=test, expr1=first, expr2=second):
                 # A missing else writes nothing.
                 return self._branch(test, scope, lambda: write(first), lambda: write(second) if second else [])
-            case (
-                nodes.Or(left=left, right=right) | nodes.Filter(name="default", node=nodes.Expr() as left, args=[right])
-            ):
-                return self._branch(left, scope, lambda: write(left), lambda: write(right))
-            case nodes.And(left=left, right=right):
-                return self._branch(left, scope, lambda: write(right), lambda: write(left))
-            case nodes.Filter(name="default", node=nodes.Expr() as left, args=[]):
-                return self._branch(left, scope, lambda: write(left), lambda: [])
+            case nodes.Or() | nodes.Filter(name="default"):
+                return self._first(_choices(node), scope, holds=True)
+            case nodes.And():
+                return self._first(_conditions(node), scope, holds=False)
             case nodes.Getattr(node=nodes.Name(name=root), attr=name) if flat(root, name) in self._pieces:
                 pieces = self._pieces[flat(root, name)]
                 return [self._link(one) if isinstance(one, int) else self._fixed(one) for one in pieces]
@@ -272,6 +281,14 @@ class _Maker:
         if isinstance(term, _Known):
             return [self._fixed(str(escape(term.value)) if self._escape else str(term.value))]
         return [_Gap(self._key(term))]
+
+    def _first(self, choices: list[nodes.Expr], scope: _Scope, *, holds: bool) -> list[_Step]:
+        """Writes the first of several values that holds, or does not hold; the last where there is none."""
+        first, *others = choices
+        if not others:
+            return self._written(first, scope)
+        found, further = partial(self._written, first, scope), partial(self._first, others, scope, holds=holds)
+        return self._branch(first, scope, *((found, further) if holds else (further, found)))
 
     def _link(self, number: int) -> _Gap:
         return _Gap(flat("link", f"l{number}"))
@@ -289,8 +306,10 @@ class _Maker:
         match node:
             case nodes.Const(value=value):
                 return _Known(value)
-            case nodes.List(items=items) | nodes.Tuple(items=items):
+            case nodes.List(items=items):
                 return _Known([term(item).of({}) for item in items])
+            case nodes.Tuple(items=items):
+                return _Known(tuple([term(item).of({}) for item in items]))
             case nodes.Name(name=name):
                 return _Known(scope.names[name])
             case nodes.Getattr(node=nodes.Name(name="loop"), attr=name) if scope.loop:
@@ -322,6 +341,24 @@ class _Maker:
             # Only whether there is any counts here: `_written` writes it.
             return _Known("".join(one for one in self._pieces[key] if isinstance(one, str)))
         return _Field(key)
+
+
+# A chain is taken apart as a whole: each value is then looked at once, however long it is.
+def _choices(node: nodes.Expr) -> list[nodes.Expr]:
+    """The values of which `or` and default take the first that holds, or the last."""
+    match node:
+        case nodes.Or(left=left, right=right):
+            return [*_choices(left), *_choices(right)]
+        case nodes.Filter(name="default", node=nodes.Expr() as left, args=args):
+            return [*_choices(left), *(_choices(args[0]) if args else [nodes.Const("")])]
+    return [node]
+
+
+def _conditions(node: nodes.Expr) -> list[nodes.Expr]:
+    """The values of which `and` takes the first that does not hold, or the last."""
+    if isinstance(node, nodes.And):
+        return [*_conditions(node.left), *_conditions(node.right)]
+    return [node]
 
 
 def _applied(function: Callable[..., Any], *terms: _Term) -> _Term:

@@ -350,7 +350,8 @@ def test_the_language_does_what_it_offers(template: str, shown: str) -> None:
      "{{ contact.city is none }}", "{{ contact.city|attr('x') }}", "{{ contact.city|upper(1) }}", "{{ loop.index }}",
      "{% for a in 'abc' %}{% endfor %}", "{% for a in [1] recursive %}{% endfor %}", "{{ contact__city }}",
      "{% for contact__city in [1] %}{% endfor %}", "{% for a, b in [1] %}{% endfor %}",
-     "{% for a, b in [('x', 1, 2)] %}{% endfor %}", "{{ contact.city|truncate(true) }}", "{{ " + "9" * 5000 + " }}"],
+     "{% for a, b in [('x', 1, 2)] %}{% endfor %}", "{{ contact.city|truncate(true) }}",
+     "{{ contact.city|truncate(5, length=6) }}", "{{ " + "9" * 5000 + " }}"],
 )  # fmt: skip
 def test_a_program_holds_to_the_language_even_if_the_gate_was_passed_by(template: str) -> None:
     with pytest.raises(Refusal):

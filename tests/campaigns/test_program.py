@@ -87,7 +87,7 @@ def templates(draw: st.DrawFn, names: tuple[str, ...] = (), depth: int = 2) -> s
             case "for":
                 name = f"x{depth}"
                 body = draw(templates((*names, name, "loop.index", "loop.first", "loop.last"), depth - 1))
-                parts.append(f'{{% for {name} in ["One", "", 3] %}}{body}{{% endfor %}}')
+                parts.append(f'{{% for {name} in ["One", "", 3, ("two", 4)] %}}{body}{{% endfor %}}')
             case _:
                 a, b = f"a{depth}", f"b{depth}"
                 body = draw(templates((*names, a, b), depth - 1))
@@ -161,3 +161,53 @@ def test_each_shape_is_made_once_and_not_kept_for_ever() -> None:
     assert len(made) == MOST_SHAPES
     assert shapes.of(dict.fromkeys((flat(*name.split(".")) for name in names), "x"))[0] == MOST_SHAPES + 1
     assert len(shapes._made) == 1
+
+
+def test_a_shape_of_which_nothing_was_made_is_not_made_again() -> None:
+    made: list[object] = []
+    shapes = Shapes(run("{{ contact.city }}"), made.append)
+    for city in ("Bremen", "Hamburg"):
+        assert shapes.of({"contact__city": city})[0] is None
+    assert len(made) == 1
+
+
+def test_shapes_of_a_large_mail_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tcma.campaigns.program.MOST_TEXT", 1000)
+    shapes = Shapes(run("x" * 300 + "".join(f'{{% if contact.city == "{n}" %}}{n}{{% endif %}}' for n in range(9))), id)
+    for number in range(9):
+        shapes.of({"contact__city": str(number)})
+        assert len(shapes._made) == number % 3 + 1
+
+
+def test_an_if_may_go_on_for_hundreds_of_elifs() -> None:
+    elifs = "".join(f'{{% elif contact.city == "{number}" %}}{number}' for number in range(350))
+    program = run(f'{{% if contact.city == "x" %}}x{elifs}{{% else %}}none{{% endif %}}')
+    for city, shown in (("x", "x"), ("0", "0"), ("349", "349"), ("350", "none")):
+        assert program.render({"contact__city": city}) == shown
+
+
+def test_a_pair_is_written_as_jinja_writes_it() -> None:
+    template = '{% for pair in [("One", 1), ["Two", 2]] %}{{ pair }}{% endfor %}'
+    assert run(template).render({}) == oracle(template, {}, escape=True)
+
+
+@pytest.mark.parametrize("link", [" or ", " and ", "|default(", "|default|default("])
+def test_each_value_of_a_chain_is_looked_at_once(link: str) -> None:
+    names = ["city", "company", "country", "email", "first_name", "last_name"]
+
+    def chain(fields: list[str]) -> str:
+        last = ")" * (len(fields) - 1) if link.endswith("(") else ""
+        return "{{ " + link.join(f"contact.{name}" for name in fields) + last + " }}"
+
+    program = run(chain(names))
+    for number in range(1 << len(names)):
+        values = {("contact", name): name if number >> place & 1 else "" for place, name in enumerate(names)}
+        given = {flat(*name): value for name, value in values.items()}
+        assert program.render(given) == oracle(chain(names), values, escape=True)
+    assert run("{{ contact.city" + "|default" * 45 + " }}")._computed == ()
+    assert run(chain(names * 3))._computed == ()
+
+
+def test_a_chain_of_the_greatest_length_is_read() -> None:
+    nested = "{% if contact.city %}" * 12 + "{{ contact.city or " + "'' or " * 63 + "1 }}" + "{% endif %}" * 12
+    assert run(nested).render({"contact__city": "Bremen"}) == "Bremen"
