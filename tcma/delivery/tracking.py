@@ -335,9 +335,15 @@ def _row(record: dict[str, Any], delivery: Delivery) -> dict[str, Any]:
     return {
         "partner_id": delivery.partner_id, "launch_id": delivery.launch_id, "delivery_id": delivery.id,
         "contact_id": delivery.contact_id, "kind": str(_KINDS[record["k"]]), "at": _moment(record["t"]),
-        "link_number": record["l"] or None, "address": record["a"], "agent": record["u"], "method": record["m"],
+        "link_number": record["l"] or None, "address": _storable(record["a"]),
+        "agent": _storable(record["u"]), "method": _storable(record["m"]),
         "source_key": record["i"],
     }  # fmt: skip
+
+
+def _storable(text: str) -> str:
+    """What PostgreSQL takes: one hit of an odd client must not keep all others from being loaded."""
+    return text if text.isprintable() else text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def _insert(session: Session, rows: list[dict[str, Any]], *, batch_id: int) -> set[int]:

@@ -137,6 +137,14 @@ def test_lines_that_say_the_time_in_iso_8601_are_loaded(sent: Sent) -> None:
     assert [one.at for one in events_of(sent.launch)] == [moment]
 
 
+def test_what_postgresql_would_refuse_keeps_no_other_hit_from_being_loaded(sent: Sent) -> None:
+    line = {"k": "c", "d": sent.rows[0].id, "l": 1, "t": "2031-02-03T04:05:06+00:00", "a": "", "m": "GET"}
+    for agent in ("good", "a\0b", "half \ud800", "tab\t"):
+        tracking.spool().append({**line, "u": agent, "i": uuid4().hex})
+    assert tracking.load_hits() == 4
+    assert {one.agent for one in events_of(sent.launch)} == {"good", "ab", "half ?", "tab\t"}
+
+
 def test_a_link_to_the_landing_page_says_who_comes(sent: Sent) -> None:
     link = next(one for one in sent.mail().links if "/p/" in one.destination)
     answer = sent.get(link.url, headers=BROWSER)
