@@ -1,6 +1,6 @@
 """Tracked links as `tcma web` answers them, against a bare redirect by the same server; and none lost when it is killed.
 
-    python -m benchmarks.clicks [--hits 20000] [--contacts 10000] [--rounds 3]
+    python -m benchmarks.clicks [--hits 20000] [--contacts 10000] [--rounds 5]
 
 Both are served by granian with the same settings and as many processes, and asked by the same plain client. Both are
 up for the whole of it and asked in turns of short bursts, so that whatever else the machine does meets both alike. A
@@ -238,7 +238,7 @@ def compare(answered: list[str], loaded: Iterable[str]) -> dict[str, int]:
     }
 
 
-def run(*, hits: int = 20_000, contacts: int = 10_000, rounds: int = 3) -> list[dict[str, Any]]:
+def run(*, hits: int = 20_000, contacts: int = 10_000, rounds: int = 5) -> list[dict[str, Any]]:
     """The rows of this benchmark, measured on a throwaway server of its own."""
     with scene(9, contacts=contacts, processes=1) as stage:
         launch = stage.launch()
@@ -279,7 +279,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--hits", type=int, default=20_000)
     parser.add_argument("--contacts", type=int, default=10_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     for row in run(hits=given.hits, contacts=given.contacts, rounds=given.rounds):
         print(json.dumps(row))

@@ -25,14 +25,18 @@ MOST_BLOCKS = 2048
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """The links of one touch of one launch. `own` is the launch's landing page, which is told who came."""
+    """The links of one touch of one launch. `own` is the launch's landing page, which is told who came; `homes` are the
+    numbers of the links that lead there, whatever they ask of it."""
 
     urls: dict[int, str]
     own: str
+    homes: frozenset[int]
 
-    def leads_home(self, url: str) -> bool:
-        """Whether `url` is the launch's own landing page, whatever is asked of it."""
-        return url.split("?", 1)[0].split("#", 1)[0] == self.own
+    @classmethod
+    def of(cls, urls: dict[int, str], own: str) -> Links:
+        """The links of a touch, by number."""
+        homes = frozenset(number for number, url in urls.items() if url.split("?", 1)[0].split("#", 1)[0] == own)
+        return cls(urls, own, homes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,9 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 SIGNATURE = 10
 """Bytes of HMAC-SHA256 kept: 80 bits; guessing happens online only."""
@@ -39,8 +38,7 @@ class Purpose(StrEnum):
     UNSUBSCRIBE_MAIL = "unsubscribe-mail"
 
 
-@dataclass(frozen=True, slots=True)
-class TokenData:
+class TokenData(NamedTuple):
     """What a genuine token says. `link_number` is 0 where the purpose has no links."""
 
     delivery_id: int
@@ -196,6 +194,8 @@ def _varint(number: int) -> bytes:
 
 def _read_varint(data: bytes, position: int) -> tuple[int, int]:
     """(number, position behind it); only for signed data, which `_varint` wrote."""
+    if data[position] < 128:
+        return data[position], position + 1
     number = shift = 0
     while True:
         byte = data[position]

@@ -117,7 +117,7 @@ def follow(session: Session, token: str, visit: Visit) -> str:
     if links is None or url is None:
         raise NotFound("This link leads nowhere any more.")
     _keep(here, "c", data, visit.address, visit.agent, visit.method)
-    return links.own + _who(here, data) if links.leads_home(url) else url
+    return links.own + _who(here, data) if data.link_number in links.homes else url
 
 
 def follow_remembered(token: str, origin: tuple[str, str], address: str, agent: str) -> tuple[str, str, str] | None:
@@ -137,7 +137,7 @@ def follow_remembered(token: str, origin: tuple[str, str], address: str, agent: 
     if links is None or url is None:
         return None
     name = _keep(here, "c", data, address, agent, "GET")
-    return (links.own, _who(here, data), name) if links.leads_home(url) else (url, "", name)
+    return (links.own, _who(here, data), name) if data.link_number in links.homes else (url, "", name)
 
 
 def _who(here: _Here, data: tokens.TokenData) -> str:
@@ -163,7 +163,7 @@ def _look_up(session: Session, delivery_id: int) -> Links | None:
         )
         links: dict[UUID, Links] = {}
         for row in touches:
-            links[row[0]] = Links({one["number"]: one["url"] for one in row[1]}, landing_url(row[2]))
+            links[row[0]] = Links.of({one["number"]: one["url"] for one in row[1]}, landing_url(row[2]))
     _here().destinations.remember(number, rows, links)
     return next((links[touch_id] for one, touch_id in rows if one == delivery_id), None)
 

@@ -16,7 +16,7 @@ from tcma.delivery.spool import Spool, SpoolError
 from tests.factories.cast import Cast
 from tests.factories.delivery import make_started, system_of
 
-LINKS = Links({1: "https://vendor.example/one", 2: "https://here.example/p/x?a=1"}, "https://here.example/p/x")
+LINKS = Links.of({1: "https://vendor.example/one", 2: "https://here.example/p/x?a=1"}, "https://here.example/p/x")
 
 
 def test_an_id_that_is_not_there_yet_is_not_taken_for_its_neighbours() -> None:
@@ -27,7 +27,7 @@ def test_an_id_that_is_not_there_yet_is_not_taken_for_its_neighbours() -> None:
 
 def test_neighbours_of_two_launches_keep_their_own_links() -> None:
     remembered, one, two = Destinations(), uuid4(), uuid4()
-    other = Links({1: "https://other.example/"}, "")
+    other = Links.of({1: "https://other.example/"}, "")
     remembered.remember(0, [(4, one), (5, two), (6, one)], {one: LINKS, two: other})
     assert [remembered.find(number) for number in (4, 5, 6)] == [LINKS, other, LINKS]
 
@@ -40,8 +40,8 @@ def test_what_is_remembered_is_forgotten_after_a_minute(monkeypatch: pytest.Monk
 
 
 def test_only_the_launchs_own_page_is_told_who_came() -> None:
-    assert LINKS.leads_home("https://here.example/p/x#form")
-    assert not LINKS.leads_home("https://here.example/p/xy")
+    own = "https://here.example/p/x"
+    assert Links.of({1: own, 2: f"{own}#form", 3: f"{own}y", 4: f"{own}?a#b", 5: "https://else.example/"}, own).homes == {1, 2, 4}
 
 
 @pytest.fixture
