@@ -154,7 +154,7 @@ def campaign_page(found: Campaign, tab: str, **forms: Any) -> Page:
     problems = showing.problems(found)
     values: dict[str, Any] = {"problems": problems, "faults": len(errors(problems))}
     if tab == "content":
-        values["people"] = _lookers()
+        values |= {"people": _lookers(), "mark": form.seen.data}
     elif tab == "slots":
         values["undeclared"] = showing.undeclared_slots(found)
     elif tab == "versions":
@@ -223,7 +223,7 @@ def campaign_content(campaign_id: UUID) -> Page:
     form = ContentForm()
     fields = {"subject": form.subject.data or "", "preheader": form.preheader.data or "", "mjml": form.mjml.data or ""}
     queries.get_campaign(db.session, g.actor, campaign_id)
-    live = bool(request.headers.get("HX-Request"))
+    live, began_with = bool(request.headers.get("HX-Request")), form.seen.data or ""
     if form.validate():
         try:
             with unit_of_work(g.actor) as session:
@@ -233,14 +233,13 @@ def campaign_content(campaign_id: UUID) -> Page:
             flash(_("Saved."), "success")
             return redirect(url_for("campaigns.campaign", campaign_id=campaign_id), 303)
         except Stale:
-            mark = put_overtaken(form, campaign_id, "content", live=live)
+            instead = put_overtaken(form, campaign_id, "content", live=live)
             if live:
-                return render_template(
-                    "campaigns/compiled.html", unsaved=form.form_errors, problems=[], instead=mark, campaign_id=campaign_id
-                )
+                # Typing on saves no more until somebody decides.
+                return _unsaved(form.form_errors, mark=began_with, instead=instead, campaign_id=campaign_id)
         except Invalid as wrong:
             if live:
-                return render_template("campaigns/compiled.html", unsaved=list(wrong.fields.values()), problems=[])
+                return _unsaved(list(wrong.fields.values()), mark=began_with)
             put_faults(form, wrong)
     return campaign_page(queries.get_campaign(db.session, g.actor, campaign_id), "content", form=form)
 
@@ -260,6 +259,10 @@ def put_overtaken(form: DraftForm, campaign_id: UUID, tab: str, *, live: bool = 
         form.form_errors.append(_("Save again to put yours in its place."))
     form.seen.data = services.part_mark(found, SAVED[tab])
     return str(form.seen.data)
+
+
+def _unsaved(words: list[str], **more: Any) -> str:
+    return render_template("campaigns/compiled.html", unsaved=words, problems=[], **more)
 
 
 def _compiled(found: Campaign) -> str:

@@ -65,6 +65,8 @@ class DraftForm(FlaskForm):  # type: ignore[misc]
 
 
 class ContentForm(DraftForm):
+    # Stands beside the form, in what comes anew with each saving (compiled.html).
+    seen = StringField()
     subject = StringField(_l("Subject"))
     preheader = StringField(_l("Preheader"), description=_l("What inboxes show after the subject."))
     mjml = TextAreaField(_l("Source (MJML)"))

@@ -34,11 +34,11 @@ _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?: +|$)")
 # MAIL, RCPT and DATA are accepted, in one line each.
 _GO_AHEAD = re.compile(rb"(?:2\d\d(?: [^\n]*|\r*)\n){2}354(?: [^\n]*|\r*)\n")
 # The message is taken, in one line of printable ASCII.
-_TAKEN = re.compile(rb"250 (?:([245]\.\d{1,3}\.\d{1,3})(?: ++|(?=\r?\n)))?+([ -~]*+)\r?\n")
+_TAKEN = re.compile(rb"250 (?:([245]\.\d{1,3}\.\d{1,3})(?: |(?=\r?\n)))?([ -~]*)\r?\n")
 # The same ASCII addresses as `wire_address` leaves untouched, both at once.
-_ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]++"
-_LABEL = r"[A-Za-z0-9]++(?:-++[A-Za-z0-9]++)*+"
-_PLAIN = rf"(?=[^@>]{{1,64}}@)(?=[^>]{{1,254}}>){_ATEXT}(?:\.{_ATEXT})*+@{_LABEL}(?:\.{_LABEL})*+"
+_ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_LABEL = r"[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*"
+_PLAIN = rf"(?=[^@>]{{1,64}}@)(?=[^>]{{1,254}}>){_ATEXT}(?:\.{_ATEXT})*@{_LABEL}(?:\.{_LABEL})*"
 _PLAIN_COMMANDS = re.compile(rf"MAIL FROM:<{_PLAIN}>\r\nRCPT TO:<{_PLAIN}>\r\nDATA\r\n")
 _STAGES = {b"RSET": Stage.CONNECT, b"MAIL": Stage.MAIL, b"RCPT": Stage.RCPT, b"DATA": Stage.DATA}
 
@@ -363,7 +363,9 @@ def _taken(wire: SmtpWire) -> Reply | None:
     if found is None:
         return None
     enhanced, text = found.groups()
-    return Reply(ReplyKind.SENT, 250, enhanced.decode() if enhanced else None, text.decode())
+    if enhanced is None:
+        return Reply(ReplyKind.SENT, 250, None, text.decode())
+    return Reply(ReplyKind.SENT, 250, enhanced.decode(), text.lstrip(b" ").decode())
 
 
 def _incomplete(stage: Stage, error: Exception) -> Reply:
