@@ -360,8 +360,11 @@ def _verdict(code: int, lines: list[bytes], stage: Stage, *, good: ReplyKind | N
 def _taken(wire: SmtpWire) -> Reply | None:
     """The verdict where the message is taken in the usual words and they are here in full; None leaves them there."""
     found = wire.take(_TAKEN)
-    if found is None:
-        return None
+    return None if found is None else _sent(found)
+
+
+def _sent(found: re.Match[bytes]) -> Reply:
+    """What `_TAKEN` found, as `_verdict` says it."""
     enhanced, text = found.groups()
     if enhanced is None:
         return Reply(ReplyKind.SENT, 250, None, text.decode())
